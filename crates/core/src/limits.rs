@@ -8,6 +8,7 @@
 
 use crate::math::{floor_to, lcm};
 use crate::page::PAGE_SIZE;
+use crate::plan::PageRule;
 
 /// How `STORAGE_ADAPTER_DESCRIPTOR` says "no limit" (`SP_UNINITIALIZED_VALUE` of a miniport that
 /// never set one).
@@ -331,9 +332,14 @@ impl Limits {
 
     /// The longest piece these limits can lead to, bytes: what an MDL for a piece must be able to
     /// describe at any offset in its first page.
-    pub fn longest_piece(&self) -> u32 {
+    ///
+    /// Under the [`PageRule::Breaks`] rule pages say nothing about length: a run of adjacent frames
+    /// is one entry however many pages it has.
+    pub fn longest_piece(&self, rule: PageRule) -> u32 {
         let mut longest = self.bytes.value.min(self.piece_cap.bytes());
-        if let Some(pages) = self.maximum_pages() {
+        if rule != PageRule::Breaks
+            && let Some(pages) = self.maximum_pages()
+        {
             let pages = u64::from(pages).saturating_mul(PAGE_SIZE);
             longest = longest.min(u32::try_from(pages).unwrap_or(u32::MAX));
         }

@@ -62,7 +62,7 @@ pub const CANCELLED: NtStatus = nt(0xC000_0120);
 /// `STATUS_INVALID_BLOCK_LENGTH`
 pub const INVALID_BLOCK_LENGTH: NtStatus = nt(0xC000_0173);
 /// `STATUS_NO_MEDIA_IN_DEVICE`
-pub const NO_MEDIA_IN_DEVICE: NtStatus = nt(0xC000_0178);
+pub const NO_MEDIA_IN_DEVICE: NtStatus = nt(0xC000_0013);
 /// `STATUS_IO_DEVICE_ERROR`
 pub const IO_DEVICE_ERROR: NtStatus = nt(0xC000_0185);
 /// `STATUS_RETRY`

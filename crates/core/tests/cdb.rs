@@ -22,7 +22,7 @@ fn lbas() -> Vec<u64> {
         u64::MAX,
     ];
     lbas.extend(
-        (0..64).flat_map(|bit| [1_u64 << bit, (1 << bit) - 1, 0x0123_4567_89AB_CDEF >> bit]),
+        bits(64).flat_map(|bit| [1_u64 << bit, (1 << bit) - 1, 0x0123_4567_89AB_CDEF >> bit]),
     );
     lbas
 }

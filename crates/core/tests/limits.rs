@@ -7,7 +7,7 @@ use xfersplit_core::limits::{
     AdapterLimits, BlockLimits, Clamp, Implausible, InvalidLimits, Limits, Notes, PieceCap, Source,
     Voices,
 };
-use xfersplit_core::plan::{Bound, NoFrames, Options, Plan, Refusal};
+use xfersplit_core::plan::{Bound, NoFrames, Options, PageRule, Plan, Refusal};
 
 fn normalise(voices: &Voices) -> Limits {
     Limits::normalise(voices, 512).expect("valid limits")
@@ -77,7 +77,10 @@ fn unlimited_says_nothing() {
     assert_eq!(limits.maximum_bytes(), None);
     assert_eq!(limits.maximum_pages(), None);
     assert_eq!(limits.bytes_source(), Source::Adapter);
-    assert_eq!(limits.longest_piece(), PieceCap::DEFAULT.bytes());
+    assert_eq!(
+        limits.longest_piece(PageRule::Spans),
+        PieceCap::DEFAULT.bytes()
+    );
 }
 
 #[test]
@@ -233,7 +236,7 @@ fn twelve_pages_with_five_map_registers() {
 #[test]
 fn the_three_cases_of_the_document() {
     let options = Options {
-        page_rule: xfersplit_core::plan::PageRule::Document,
+        page_rule: PageRule::Document,
         ..Options::default()
     };
     let lengths = |limits: &Limits, va, blocks| -> Vec<u32> {
@@ -253,4 +256,96 @@ fn the_three_cases_of_the_document() {
     assert_eq!(lengths(&narrow, 512, 128), [61440, 4096]);
     assert_eq!(lengths(&narrow, 0, 256), [61440, 61440, 8192]);
     assert_eq!(lengths(&narrow, 0, 128), [65536]);
+}
+
+/// A refusal names whose limit it is: what a person or the device forbids is not sent, what only
+/// the adapter's descriptor forbids is sent as it would be without a filter.
+#[test]
+fn who_forbids() {
+    let refuse = |all: &Voices, options: &Options| {
+        let limits = normalise(all);
+        match Plan::new(&limits, &read(0, 0, 64, 512), options, &NoFrames) {
+            Err(Refusal::Unsplittable { by, bound, offset }) => (by, bound, offset),
+            other => panic!("{other:?}"),
+        }
+    };
+    let usual = Options::default();
+    // Cuts every 8 KiB, at most 4 KiB at a time: whoever said 4 KiB stands in the way.
+    let adapter = voices(4096, NO_LIMIT, 0x1FFF);
+    assert_eq!(
+        refuse(&adapter, &usual),
+        (Source::Adapter, Bound::Alignment, 0)
+    );
+    let mut device = voices(1 << 20, NO_LIMIT, 0x1FFF);
+    device.block_limits = Some(BlockLimits {
+        maximum_transfer_blocks: 8,
+    });
+    assert_eq!(
+        refuse(&device, &usual),
+        (Source::BlockLimits, Bound::Alignment, 0)
+    );
+    let mut person = voices(1 << 20, NO_LIMIT, 0x1FFF);
+    person.clamp.bytes = Some(4096);
+    assert_eq!(
+        refuse(&person, &usual),
+        (Source::Setting, Bound::Alignment, 0)
+    );
+    person.clamp.bytes = None;
+    person.clamp.map_registers = Some(1);
+    assert_eq!(
+        refuse(&person, &usual),
+        (Source::MapRegisters, Bound::Alignment, 0)
+    );
+    // A boundary inside a sector, and the document's rule with a single page, are settings.
+    let boundary = Options {
+        lba_boundary: Some(700),
+        ..usual
+    };
+    let plain = voices(1 << 20, 1, 0);
+    assert_eq!(
+        refuse(&plain, &boundary),
+        (Source::Setting, Bound::LbaBoundary, 512)
+    );
+    let document = Options {
+        page_rule: PageRule::Document,
+        ..usual
+    };
+    assert_eq!(
+        refuse(&plain, &document),
+        (Source::Setting, Bound::Pages, 0)
+    );
+}
+
+/// The MDLs for pieces are made from this figure at start: a longer piece could not be shown to
+/// anybody.
+#[test]
+fn no_piece_is_longer_than_the_longest_one() {
+    let limits = normalise(&voices(64 << 10, 2, 0));
+    let adjacent: Vec<u64> = (100..164).collect();
+    for (page_rule, expected) in [
+        (PageRule::Spans, 8192),
+        (PageRule::Document, 4096),
+        (PageRule::Breaks, 64 << 10),
+    ] {
+        let options = Options {
+            page_rule,
+            ..Options::default()
+        };
+        let plan = Plan::new(
+            &limits,
+            &read(0, 0, 512, 512),
+            &options,
+            adjacent.as_slice(),
+        )
+        .expect("a plan");
+        let longest = plan
+            .pieces(adjacent.as_slice())
+            .map(|piece| piece.length)
+            .max();
+        assert_eq!(longest, Some(expected), "{page_rule:?}");
+        assert!(
+            longest <= Some(limits.longest_piece(page_rule)),
+            "{page_rule:?}"
+        );
+    }
 }

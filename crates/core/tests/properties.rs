@@ -402,8 +402,9 @@ proptest! {
                 let pages = limits.maximum_pages().map_or(u64::MAX, u64::from);
                 prop_assert_eq!(pages, definition.pages);
                 prop_assert_eq!(limits.granularity(), definition.grid);
-                let longest = u64::from(limits.longest_piece());
-                prop_assert!(longest <= voices.piece_cap.bytes().into());
+                let spans = u64::from(limits.longest_piece(PageRule::Spans));
+                let breaks = u64::from(limits.longest_piece(PageRule::Breaks));
+                prop_assert!(spans <= breaks && breaks <= voices.piece_cap.bytes().into());
             }
             Err(InvalidLimits::SectorSize { bytes }) => {
                 prop_assert!(bytes == 0 || bytes > 65536);
