@@ -1,0 +1,37 @@
+//! A simulated NT kernel in which storage drivers run on any machine.
+//!
+//! Not a mock: a small model of the I/O manager and its neighbours that keeps the rules real Windows
+//! and Driver Verifier enforce, and stops with the bug check that Windows would raise and a story of
+//! the IRP. A driver is compiled against [`abi`] and [`ntddk`] (through the packages that carry the
+//! lib names `wdk_sys` and `wdk`) from the same sources as for Windows.
+//!
+//! | Room | What for |
+//! |---|---|
+//! | [`machine`] | threads, the two clocks, bug checks and stories |
+//! | [`memory`] | page frames, pool, memory descriptor lists |
+//! | [`io`] | IRPs, devices, cancellation, work items |
+//! | [`ke`] | IRQL, spin locks, events, DPCs, timers |
+//! | [`call`], [`export`] | the two directions between kernel and driver |
+//! | [`registry`] | keys and values |
+//! | [`wdf`] | KMDF 1.15, as far as filters use it |
+//! | [`pnp`] | loading drivers, building and starting devices, removing them |
+//! | [`port`], [`world`] | the port driver with its adapter and disk; whole scenarios |
+//! | [`abi`], [`ntddk`] | names as drivers know them |
+
+pub mod abi;
+pub mod call;
+pub mod export;
+pub mod io;
+pub mod ke;
+pub mod machine;
+pub mod memory;
+pub mod ntddk;
+pub mod pnp;
+pub mod port;
+pub mod registry;
+pub mod wdf;
+pub mod world;
+
+pub use machine::{BugCheck, Clock, Config, Machine};
+pub use pnp::{Devnode, Driver};
+pub use world::{Buffer, Done, Pending, Report, Shape, Stack, World};

@@ -1,0 +1,334 @@
+//! The running device stack, as a scenario sees it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::above::Above;
+use super::buffer::{Buffer, Layout};
+use super::control::Control;
+use super::naive::Sender;
+use super::scsi::{Scsi, read_write_cdb};
+use super::transfer::Transfer;
+use crate::abi::{NTSTATUS, PDEVICE_OBJECT, SRB_FUNCTION_EXECUTE_SCSI};
+use crate::machine::{Machine, NtThread};
+use crate::pnp::{DevicePower, Devnode, Usage};
+use crate::port::{Direction, Disk, Port};
+use crate::registry::{Registry, Value};
+
+/// Requests sent and come back, over all threads.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    sent: AtomicU64,
+    finished: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn sent(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn finished(&self) {
+        self.finished.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (
+            self.sent.load(Ordering::Relaxed),
+            self.finished.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// A started device stack with the port at the bottom; see [`World::run`](super::World::run).
+/// Clones are the same stack, for other threads.
+#[derive(Clone)]
+pub struct Stack(Arc<Inner>);
+
+struct Inner {
+    machine: Arc<Machine>,
+    port: Arc<Port>,
+    /// Taken out while somebody works on it: what the `PnP` manager does may block.
+    node: Mutex<Option<Devnode>>,
+    top: PDEVICE_OBJECT,
+    sender: Option<Sender>,
+    tally: Arc<Tally>,
+    settings_key: String,
+}
+
+// SAFETY: the device object at the top is only named here; the I/O manager takes it from any
+// thread. The other parts are `Send` and `Sync` of their own.
+unsafe impl Send for Inner {}
+// SAFETY: as above.
+unsafe impl Sync for Inner {}
+
+impl Stack {
+    pub(super) fn new(
+        machine: Arc<Machine>,
+        port: Arc<Port>,
+        node: Devnode,
+        top: PDEVICE_OBJECT,
+        sender: Option<Sender>,
+        settings_key: String,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            machine,
+            port,
+            top,
+            node: Mutex::new(Some(node)),
+            sender,
+            tally: Arc::default(),
+            settings_key,
+        }))
+    }
+
+    /// Works on the device node; nobody else can meanwhile.
+    fn with_node<T>(&self, work: impl FnOnce(&mut Devnode) -> T) -> T {
+        let slot = || self.0.node.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = slot().take();
+        let mut node = taken.expect("one thread at a time starts, stops and removes a device");
+        let result = work(&mut node);
+        *slot() = Some(node);
+        result
+    }
+
+    /// Runs `body` on another NT thread. The scenario does not end before it has; join it where
+    /// the order matters.
+    pub fn spawn(&self, name: &str, body: impl FnOnce(&Self) + Send + 'static) -> NtThread {
+        let stack = self.clone();
+        self.0.machine.spawn_thread(name, move || body(&stack))
+    }
+}
+
+/// Requests.
+impl Stack {
+    /// READ at byte `offset` into `buffer`.
+    pub fn read(&self, offset: u64, buffer: &Buffer) -> Transfer<'_> {
+        Transfer::new(self, Direction::Read, offset, buffer)
+    }
+
+    /// WRITE at byte `offset` from `buffer`.
+    pub fn write(&self, offset: u64, buffer: &Buffer) -> Transfer<'_> {
+        Transfer::new(self, Direction::Write, offset, buffer)
+    }
+
+    /// An `EXECUTE_SCSI` SRB with this CDB.
+    pub fn scsi(&self, cdb: &[u8]) -> Scsi<'_> {
+        Scsi::new(self, SRB_FUNCTION_EXECUTE_SCSI, cdb)
+    }
+
+    /// An SRB with another function and no CDB.
+    pub fn srb_function(&self, function: u32) -> Scsi<'_> {
+        Scsi::new(self, function, &[])
+    }
+
+    /// A READ SRB over the whole buffer's MDL, with `DataBuffer` at byte `at` of it.
+    pub fn scsi_read(
+        &self,
+        lba: u64,
+        blocks: u32,
+        buffer: &Buffer,
+        at: usize,
+        length: u32,
+    ) -> Scsi<'_> {
+        self.scsi_transfer(Direction::Read, lba, blocks, buffer, at)
+            .length(length)
+    }
+
+    /// A WRITE SRB over the whole buffer's MDL, with `DataBuffer` at byte `at` of it.
+    pub fn scsi_write(
+        &self,
+        lba: u64,
+        blocks: u32,
+        buffer: &Buffer,
+        at: usize,
+        length: u32,
+    ) -> Scsi<'_> {
+        self.scsi_transfer(Direction::Write, lba, blocks, buffer, at)
+            .length(length)
+    }
+
+    fn scsi_transfer(
+        &self,
+        direction: Direction,
+        lba: u64,
+        blocks: u32,
+        buffer: &Buffer,
+        at: usize,
+    ) -> Scsi<'_> {
+        let form = if lba + u64::from(blocks) < 1 << 32 && blocks < 1 << 16 {
+            10
+        } else {
+            16
+        };
+        self.scsi(&read_write_cdb(direction, lba, blocks, form))
+            .buffer(buffer)
+            .mdl(super::Mdl::Length(buffer.len() as u32))
+            .data_shift(at as i64)
+    }
+
+    /// A `METHOD_BUFFERED` device control request with room for `output` bytes.
+    pub fn ioctl(&self, code: u32, input: &[u8], output: usize) -> Control<'_> {
+        Control::new(self, code, input, output)
+    }
+}
+
+/// Buffers.
+impl Stack {
+    /// `length` bytes on scattered frames, starting `page_offset` bytes into the first page.
+    ///
+    /// # Panics
+    /// When `page_offset` is a page or more.
+    pub fn buffer(&self, length: usize, page_offset: usize) -> Buffer {
+        Buffer::new(length, page_offset, Layout::Scattered)
+    }
+
+    /// The same on neighbouring frames.
+    ///
+    /// # Panics
+    /// When `page_offset` is a page or more.
+    pub fn buffer_contiguous(&self, length: usize, page_offset: usize) -> Buffer {
+        Buffer::new(length, page_offset, Layout::Contiguous)
+    }
+
+    /// The same on runs of `run_pages` neighbouring frames.
+    ///
+    /// # Panics
+    /// When `page_offset` is a page or more.
+    pub fn buffer_runs(&self, length: usize, page_offset: usize, run_pages: usize) -> Buffer {
+        Buffer::new(length, page_offset, Layout::Runs(run_pages))
+    }
+
+    /// `length` bytes whose frames all have numbers of their own but share `host_pages` pages of
+    /// host memory: a request of 1 GiB then needs no more memory than its MDL. Meant for a
+    /// [`Disk::pattern`] of as many pages, whose contents repeat in the same way.
+    pub fn buffer_pattern(&self, length: usize, page_offset: usize, host_pages: usize) -> Buffer {
+        Buffer::new(length, page_offset, Layout::Aliased(host_pages))
+    }
+}
+
+/// `PnP` and power, as the `PnP` manager does them. `PASSIVE_LEVEL`.
+impl Stack {
+    /// `QUERY_STOP` and `STOP`: the device keeps its driver, and its resources go.
+    ///
+    /// # Errors
+    /// What the stack answered.
+    pub fn stop(&self) -> Result<(), NTSTATUS> {
+        self.with_node(Devnode::stop)
+    }
+
+    /// `START` after [`Self::stop`].
+    ///
+    /// # Errors
+    /// What the stack answered.
+    pub fn start(&self) -> Result<(), NTSTATUS> {
+        self.with_node(Devnode::restart)
+    }
+
+    /// The device is pulled out: `SURPRISE_REMOVAL`. `REMOVE` follows with [`Self::remove`], or when
+    /// the scenario ends.
+    ///
+    /// # Errors
+    /// What the stack answered, although drivers may not refuse it.
+    pub fn surprise_remove(&self) -> Result<(), NTSTATUS> {
+        self.with_node(Devnode::surprise_remove)
+    }
+
+    /// `QUERY_REMOVE` (unless it was pulled out) and `REMOVE`. Nothing may be sent afterwards.
+    ///
+    /// # Errors
+    /// What the stack answered to `QUERY_REMOVE`.
+    pub fn remove(&self) -> Result<(), NTSTATUS> {
+        self.with_node(Devnode::remove)
+    }
+
+    /// Runs `late` when `REMOVE` has come back from the driver under test, while its device object
+    /// is still held from above: where a class driver's late retries come. Needs
+    /// [`World::class_above`](super::World::class_above).
+    pub fn when_removed(&self, late: impl FnOnce(&Self) + Send + 'static) {
+        let stack = self.clone();
+        self.0
+            .machine
+            .extension::<Above>()
+            .when_removed(Box::new(move || late(&stack)));
+    }
+
+    /// `DEVICE_USAGE_NOTIFICATION`.
+    pub fn usage(&self, usage: Usage, in_path: bool) -> NTSTATUS {
+        self.with_node(|node| node.usage(usage, in_path))
+    }
+
+    /// A device power IRP from the top of the stack.
+    pub fn set_power(&self, power: DevicePower) -> NTSTATUS {
+        self.with_node(|node| node.set_power(power))
+    }
+}
+
+/// The surroundings.
+impl Stack {
+    /// The port at the bottom.
+    pub fn port(&self) -> &Arc<Port> {
+        &self.0.port
+    }
+
+    /// The disk behind it.
+    pub fn disk(&self) -> &Disk {
+        self.0.port.disk()
+    }
+
+    /// The machine: allocations, stack watermark, virtual time.
+    pub fn machine(&self) -> &Arc<Machine> {
+        &self.0.machine
+    }
+
+    /// Bytes in a logical block.
+    pub fn sector(&self) -> u32 {
+        self.disk().geometry().sector
+    }
+
+    /// Lets time pass until nothing is due any more.
+    pub fn idle(&self) {
+        self.0.machine.idle();
+    }
+
+    /// Requests sent, and requests that have come back.
+    pub fn requests(&self) -> (u64, u64) {
+        self.0.tally.counts()
+    }
+
+    /// A value below the device's hardware key, in the subkey `Xfersplit` or one of its own:
+    /// `Effective\MaximumTransferLength`, for instance.
+    pub fn registry_value(&self, path: &str) -> Option<Value> {
+        let (key, name) = path.rsplit_once('\\').unwrap_or(("", path));
+        let key = if key.is_empty() {
+            self.0.settings_key.clone()
+        } else {
+            format!(r"{}\{key}", self.0.settings_key)
+        };
+        Registry::of(&self.0.machine).get(&key, name)
+    }
+
+    /// The device that requests are sent to: the top of the stack, or the one below the class.
+    pub fn top(&self) -> PDEVICE_OBJECT {
+        self.0.top
+    }
+
+    pub(super) fn sender(&self) -> Option<Sender> {
+        self.0.sender
+    }
+
+    pub(super) fn tally(&self) -> &Arc<Tally> {
+        &self.0.tally
+    }
+
+    /// What the adapter's descriptor allows in one request, in whole pages where it is more than
+    /// one.
+    pub(super) fn obedient_piece(&self) -> u32 {
+        let said = self.0.port.hba().current().advertised;
+        let pages = said.pages.saturating_sub(1).max(1);
+        let bytes = said
+            .bytes
+            .min(pages.saturating_mul(4096))
+            .max(self.sector());
+        bytes - bytes % self.sector()
+    }
+}
