@@ -1,0 +1,99 @@
+//! What a device has done, for the line it writes when it goes.
+
+use core::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use wdk_sys::NTSTATUS;
+
+use crate::wdm::succeeded;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),* $(,)?) => {
+        /// One thing that is counted.
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) enum Counter {
+            $($(#[$doc])* $name),*
+        }
+
+        const NAMES: &[&str] = &[$($text),*];
+    };
+}
+
+counters! {
+    /// Requests handed down untouched.
+    PassedThrough = "passed through",
+    /// Transfers that fitted the adapter and went as one piece.
+    Whole = "whole",
+    /// Transfers that were split.
+    Split = "split",
+    /// Pieces taken from plans.
+    Pieces = "pieces",
+    /// Attempts beyond a piece's first.
+    Retries = "retries",
+    /// Pieces halved because something below had no resources.
+    Shrunk = "shrunk",
+    /// Parents that waited for a piece.
+    Waited = "waited",
+    /// Requests answered with success without any transfer.
+    Empty = "empty",
+    /// Requests that have no legal form or no legal split; nothing was sent.
+    Refused = "refused",
+    /// Parents that failed with a piece's error.
+    Failed = "failed",
+    /// Parents that were cancelled.
+    Cancelled = "cancelled",
+    /// Parents that failed because the device went away.
+    Removed = "removed",
+    /// Parents whose own buffer breaks the adapter's alignment and were cut at sectors instead.
+    Misaligned = "misaligned",
+    /// Parents that no split makes legal for the adapter, sent as Windows would send them.
+    Overstretched = "overstretched",
+    /// Queues that the port froze and the driver released.
+    Released = "queues released",
+    /// Passes of a pump that went on in a DPC.
+    Deferred = "deferred",
+}
+
+impl Counter {
+    /// What an immediate answer counts as.
+    pub(crate) const fn of_answer(status: NTSTATUS) -> Self {
+        if succeeded(status) {
+            Self::Empty
+        } else {
+            Self::Refused
+        }
+    }
+}
+
+/// One device's counters. Relaxed: they order nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Counters([AtomicU64; NAMES.len()]);
+
+impl Counters {
+    /// Counts one; how many there were before.
+    pub(crate) fn add(&self, counter: Counter) -> u64 {
+        self.0
+            .get(counter as usize)
+            .map_or(0, |value| value.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "";
+        for (name, value) in NAMES.iter().zip(&self.0) {
+            let value = value.load(Ordering::Relaxed);
+            if value != 0 {
+                write!(out, "{between}{value} {name}")?;
+                between = ", ";
+            }
+        }
+        if between.is_empty() {
+            out.write_str("nothing")
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! DispatchReadWrite: what is asked, and does it need splitting?
+//!
+//! All that is not a plain read or write of the device's shape goes down exactly as it came: no
+//! completion routine of ours, no allocation, no change.
+
+use wdk_sys::{
+    NTSTATUS, PIRP, STATUS_INVALID_DEVICE_REQUEST, STATUS_NO_SUCH_DEVICE, STATUS_PENDING, WDFDEVICE,
+};
+
+use crate::{
+    counters::Counter,
+    device::Device,
+    shape::{self, Asked},
+    split,
+    wdm::irp::Irp,
+};
+
+/// `EvtDeviceWdmIrpPreprocess` for `IRP_MJ_READ` and `IRP_MJ_WRITE`. IRQL <= DISPATCH_LEVEL.
+///
+/// The framework holds its remove lock for the IRP, has copied the stack location and will release
+/// the lock when the IRP completes (KMDF fxdevice.cpp, DispatchWithLock).
+///
+/// # Safety
+/// Called by the framework with a device of this driver and an IRP that the driver now owns.
+pub(crate) unsafe extern "C" fn dispatch_read_write(device: WDFDEVICE, irp: PIRP) -> NTSTATUS {
+    // SAFETY: the framework passes a live device of ours.
+    let device = unsafe { Device::of(device) };
+    // SAFETY: the framework passes the IRP's ownership.
+    let parent = unsafe { Irp::from_raw(irp) };
+    if !device.rundown.acquire() {
+        // REMOVE has got as far as our cleanup while the sender did not wait for its own requests.
+        device.counters.add(Counter::Removed);
+        parent.complete(STATUS_NO_SUCH_DEVICE, 0);
+        return STATUS_NO_SUCH_DEVICE;
+    }
+    let Some(engine) = device.engine() else {
+        return pass_through(device, parent);
+    };
+    let asked = if engine.can_send() {
+        shape::read(engine.config(), &parent)
+    } else {
+        Asked::Answer(STATUS_INVALID_DEVICE_REQUEST)
+    };
+    match asked {
+        Asked::Transfer(wanted, plan) => {
+            // The transfer takes the rundown reference over, and the parent with it.
+            parent.mark_pending();
+            split::split_transfer_request(engine, parent, wanted, plan);
+            STATUS_PENDING
+        }
+        Asked::Answer(status) => {
+            device.counters.add(Counter::of_answer(status));
+            parent.complete(status, 0);
+            device.rundown.release();
+            status
+        }
+    }
+}
+
+/// The lower driver gets what we got. Gives the rundown reference back first: nothing of the device
+/// is touched once the IRP is gone.
+fn pass_through(device: &Device, irp: Irp) -> NTSTATUS {
+    let lower = device.lower;
+    device.counters.add(Counter::PassedThrough);
+    device.rundown.release();
+    irp.pass_down(lower)
+}

@@ -1,0 +1,181 @@
+//! The class shape: `IRP_MJ_READ` and `IRP_MJ_WRITE` with an MDL, directly above a port driver. This
+//! is the position of the Microsoft document "Storage Class Driver's SplitTransferRequest Routine":
+//! nobody above us knows of request blocks, so every transfer, split or not, becomes some.
+
+use wdk_sys::{
+    IRP_PAGING_IO, IRP_SYNCHRONOUS_PAGING_IO, PIRP, SL_WRITE_THROUGH,
+    SRB_FLAGS_ADAPTER_CACHE_ENABLE, SRB_FLAGS_DATA_IN, SRB_FLAGS_DATA_OUT,
+    SRB_FLAGS_NO_QUEUE_FREEZE, SRB_FLAGS_QUEUE_ACTION_ENABLE, STATUS_INVALID_DEVICE_REQUEST,
+    STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
+};
+use xfersplit_core::{
+    capacity::Capacity,
+    cdb::{self, CdbSize, Direction, Flags},
+    plan::{Refusal, Request},
+};
+
+use super::{Asked, Attempt, Config, Planned, Transfer};
+use crate::{srb, wdm::irp::Irp};
+
+/// Seconds that the port gives a command: what disk.sys uses when the registry has no `TimeOutValue`.
+const TIMEOUT_SECONDS: u32 = 10;
+
+/// `SRB_CLASS_FLAGS_PAGING` (classpnp.h).
+const CLASS_FLAGS_PAGING: u32 = 0x4000_0000;
+
+/// What only a class driver needs to know of its device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    /// Adapter and unit can both queue commands.
+    pub(crate) queueing: bool,
+    /// The medium can be changed.
+    pub(crate) removable: bool,
+    /// The device honours FUA.
+    pub(crate) honours_fua: bool,
+    /// READ CAPACITY.
+    pub(crate) capacity: Capacity,
+    /// The command form that a setting asks for.
+    pub(crate) cdb_size: Option<CdbSize>,
+}
+
+impl Facts {
+    /// The command form for a transfer: the same for all of its pieces. A form that a setting asks
+    /// for gives way where it can't name the blocks or carry the flag.
+    fn form(&self, last_lba: u64, fua: bool) -> CdbSize {
+        let usual = CdbSize::for_disk(self.capacity.last_block.max(last_lba));
+        match self.cdb_size {
+            Some(CdbSize::Six) if fua => usual,
+            Some(size) if last_lba <= size.max_lba() => size,
+            _ => usual,
+        }
+    }
+}
+
+/// Reads a parent: what disk.sys refuses is refused with the same status, before anything is sent.
+pub(super) fn read(config: &Config, parent: &Irp) -> Asked {
+    let Some(asked) = parent.current().read_write() else {
+        return Asked::Answer(STATUS_INVALID_DEVICE_REQUEST);
+    };
+    if asked.length == 0 {
+        // A length of 0 in a partial MDL means "the rest", and in a CDB 256 blocks.
+        return Asked::Answer(STATUS_SUCCESS);
+    }
+    let sector = u64::from(config.sector());
+    let Ok(offset) = u64::try_from(asked.byte_offset) else {
+        return Asked::Answer(STATUS_INVALID_PARAMETER);
+    };
+    if offset % sector != 0 || u64::from(asked.length) % sector != 0 {
+        return Asked::Answer(STATUS_INVALID_PARAMETER);
+    }
+    let Some(mdl) = parent.mdl().filter(|mdl| mdl.byte_count() >= asked.length) else {
+        return Asked::Answer(STATUS_INVALID_DEVICE_REQUEST);
+    };
+    let paging = parent.flags() & (IRP_PAGING_IO | IRP_SYNCHRONOUS_PAGING_IO) != 0;
+    let transfer = Transfer {
+        write: asked.write,
+        lba: offset / sector,
+        length: asked.length,
+        mdl,
+        index: mdl.virtual_address(),
+        stack_flags: asked.flags,
+        paging,
+        overstretched: false,
+    };
+    plan(config, transfer)
+}
+
+fn plan(config: &Config, transfer: Transfer) -> Asked {
+    let request = Request {
+        va: transfer.index.addr() as u64,
+        lba: transfer.lba,
+        length: u64::from(transfer.length),
+        write: transfer.write,
+        command_blocks: form(config, &transfer).max_blocks(),
+    };
+    match config.plan(&request, transfer.mdl) {
+        // Only the first of chained MDLs can be shown in part, and ports read no further either.
+        Ok(Planned::Legal(plan) | Planned::Overstretched(plan))
+            if transfer.mdl.is_chained() && !plan.is_whole() =>
+        {
+            Asked::Answer(STATUS_INVALID_DEVICE_REQUEST)
+        }
+        Ok(Planned::Legal(plan)) => Asked::Transfer(transfer, plan),
+        Ok(Planned::Overstretched(plan)) => Asked::Transfer(
+            Transfer {
+                overstretched: true,
+                ..transfer
+            },
+            plan,
+        ),
+        Err(Refusal::Unsplittable { .. }) => Asked::Answer(STATUS_INVALID_DEVICE_REQUEST),
+        Err(Refusal::ZeroLength | Refusal::NotSectorMultiple | Refusal::LbaOverflow) => {
+            Asked::Answer(STATUS_INVALID_PARAMETER)
+        }
+    }
+}
+
+/// FUA: the sender wants the data on the medium, and the device can do that by itself.
+fn fua(config: &Config, transfer: &Transfer) -> bool {
+    let write_through = u32::from(transfer.stack_flags) & SL_WRITE_THROUGH != 0;
+    transfer.write && write_through && config.facts.honours_fua
+}
+
+fn form(config: &Config, transfer: &Transfer) -> CdbSize {
+    let blocks = u64::from(transfer.length / config.sector());
+    let last_lba = transfer.lba.saturating_add(blocks.saturating_sub(1));
+    config.facts.form(last_lba, fua(config, transfer))
+}
+
+/// What `BuildRequest` needs for one attempt.
+pub(super) fn request(
+    config: &Config,
+    transfer: &Transfer,
+    client: PIRP,
+    attempt: &Attempt,
+) -> Option<srb::Request> {
+    let sector = config.sector();
+    let lba = transfer.lba + attempt.position / u64::from(sector);
+    let fua = fua(config, transfer);
+    let direction = if transfer.write {
+        Direction::Write
+    } else {
+        Direction::Read
+    };
+    let flags = Flags { fua, dpo: false };
+    let blocks = attempt.length / sector;
+    let cdb = cdb::encode(form(config, transfer), direction, lba, blocks, flags).ok()?;
+    Some(srb::Request {
+        flags: srb_flags(config, transfer),
+        length: attempt.length,
+        data_buffer: attempt.index,
+        cdb,
+        lba,
+        timeout: TIMEOUT_SECONDS,
+        irp: attempt.irp,
+        client,
+    })
+}
+
+/// The flags that disk.sys and classpnp set (disk pnp.c, classpnp xferpkt.c), but for the sense
+/// buffer: ours are as large as sense data gets, so no port needs to bring its own.
+fn srb_flags(config: &Config, transfer: &Transfer) -> u32 {
+    let facts = &config.facts;
+    let mut flags = if transfer.write {
+        SRB_FLAGS_DATA_OUT
+    } else {
+        SRB_FLAGS_DATA_IN
+    };
+    if facts.queueing {
+        flags |= SRB_FLAGS_QUEUE_ACTION_ENABLE;
+    }
+    if !facts.removable {
+        flags |= SRB_FLAGS_NO_QUEUE_FREEZE;
+    }
+    if u32::from(transfer.stack_flags) & SL_WRITE_THROUGH == 0 {
+        flags |= SRB_FLAGS_ADAPTER_CACHE_ENABLE;
+    }
+    if transfer.paging {
+        flags |= CLASS_FLAGS_PAGING;
+    }
+    flags
+}

@@ -1,0 +1,154 @@
+//! The questions, one function each.
+
+use core::mem::offset_of;
+
+use wdk_sys::{
+    _STORAGE_PROPERTY_ID, _STORAGE_QUERY_TYPE, NTSTATUS, STATUS_SUCCESS, STORAGE_DEVICE_DESCRIPTOR,
+    STORAGE_PROPERTY_QUERY,
+};
+use xfersplit_core::{
+    capacity::{Capacity, LENGTH_10, LENGTH_16},
+    descriptor::{AdapterDescriptor, announced_size},
+    limits::BlockLimits,
+    vpd,
+};
+
+use super::{
+    Unsuitable,
+    ask::{IOCTL_STORAGE_QUERY_PROPERTY, Target},
+};
+
+/// Bytes of an INQUIRY answer that are asked for: page 0xB0 has 64.
+const INQUIRY_BYTES: u8 = 96;
+/// SPC: INQUIRY, with the EVPD bit.
+const INQUIRY: u8 = 0x12;
+const EVPD: u8 = 1;
+/// SBC: SERVICE ACTION IN(16) with READ CAPACITY(16), and READ CAPACITY(10).
+const SERVICE_ACTION_IN_16: u8 = 0x9E;
+const READ_CAPACITY_16: u8 = 0x10;
+const READ_CAPACITY_10: u8 = 0x25;
+/// SPC: MODE SENSE(6), all pages; the header's device-specific parameter has DPOFUA.
+const MODE_SENSE_6: u8 = 0x1A;
+const ALL_PAGES: u8 = 0x3F;
+const DPOFUA: u8 = 0x10;
+
+/// What the logical unit says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unit {
+    /// `STORAGE_BUS_TYPE`.
+    pub(super) bus: u8,
+    /// The medium can be changed.
+    pub(super) removable: bool,
+    /// Commands can be queued.
+    pub(super) queueing: bool,
+}
+
+/// The adapter's descriptor, in the two steps that every asker takes: how long is it, then all of it.
+pub(super) fn adapter(target: &Target) -> Result<AdapterDescriptor, Unsuitable> {
+    let id = _STORAGE_PROPERTY_ID::StorageAdapterProperty;
+    let no_answer = |status| Unsuitable::NoAnswer("StorageAdapterProperty", status);
+    let (header, valid) = property::<[u8; 8]>(target, id).map_err(no_answer)?;
+    announced_size(header.get(..valid).unwrap_or(&header)).map_err(Unsuitable::Descriptor)?;
+    let (bytes, valid) = property::<[u8; 32]>(target, id).map_err(no_answer)?;
+    AdapterDescriptor::parse(bytes.get(..valid).unwrap_or(&bytes)).map_err(Unsuitable::Descriptor)
+}
+
+/// The logical unit's descriptor. Its strings lie behind the fixed part and are not asked for.
+pub(super) fn unit(target: &Target) -> Result<Unit, Unsuitable> {
+    let id = _STORAGE_PROPERTY_ID::StorageDeviceProperty;
+    let (descriptor, valid) = property::<STORAGE_DEVICE_DESCRIPTOR>(target, id)
+        .map_err(|status| Unsuitable::NoAnswer("StorageDeviceProperty", status))?;
+    if valid < offset_of!(STORAGE_DEVICE_DESCRIPTOR, RawPropertiesLength) {
+        return Err(Unsuitable::NoAnswer(
+            "StorageDeviceProperty",
+            STATUS_SUCCESS,
+        ));
+    }
+    Ok(Unit {
+        bus: descriptor.BusType as u8,
+        removable: descriptor.RemovableMedia != 0,
+        queueing: descriptor.CommandQueueing != 0,
+    })
+}
+
+/// The device's own limits. Page 0x00 must list the page: a device that does not know it may do
+/// anything when asked for it.
+pub(super) fn block_limits(target: &Target) -> Option<BlockLimits> {
+    let (pages, valid) = inquiry_page(target, vpd::SUPPORTED_PAGES)?;
+    if vpd::lists_page(pages.get(..valid)?, vpd::BLOCK_LIMITS) != Ok(true) {
+        return None;
+    }
+    let (page, valid) = inquiry_page(target, vpd::BLOCK_LIMITS)?;
+    vpd::block_limits(page.get(..valid)?).ok()
+}
+
+/// Block size, number of blocks, and how blocks lie on physical sectors. READ CAPACITY(16) tells all
+/// of it; what does not know it answers the old command. (In the class shape we are the class
+/// driver: nobody else waits for the unit attention that these commands may clear.)
+pub(super) fn capacity(target: &Target) -> Result<Capacity, Unsuitable> {
+    let long = [
+        SERVICE_ACTION_IN_16,
+        READ_CAPACITY_16,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        32,
+        0,
+        0,
+    ];
+    // Twice: the first command after a reset answers with a unit attention, whatever it is.
+    for _ in 0..2 {
+        if let Ok((bytes, valid)) = target.command::<LENGTH_16>(&long) {
+            return bytes
+                .get(..valid)
+                .and_then(Capacity::parse_16)
+                .ok_or(Unsuitable::Capacity);
+        }
+    }
+    let short = [READ_CAPACITY_10, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let (bytes, valid) = target
+        .command::<LENGTH_10>(&short)
+        .map_err(|status| Unsuitable::NoAnswer("READ CAPACITY", status))?;
+    bytes
+        .get(..valid)
+        .and_then(Capacity::parse_10)
+        .ok_or(Unsuitable::Capacity)
+}
+
+/// Whether the device honours FUA (SBC: DPOFUA). One that does not know it rejects the whole command,
+/// so the bit is only set where this says so.
+pub(super) fn honours_fua(target: &Target) -> bool {
+    let cdb = [MODE_SENSE_6, 0, ALL_PAGES, 0, 192, 0];
+    match target.command::<192>(&cdb) {
+        Ok((bytes, valid)) => bytes
+            .get(..valid)
+            .and_then(|header| header.get(2))
+            .is_some_and(|p| p & DPOFUA != 0),
+        Err(_) => false,
+    }
+}
+
+fn inquiry_page(target: &Target, page: u8) -> Option<([u8; INQUIRY_BYTES as usize], usize)> {
+    let cdb = [INQUIRY, EVPD, page, 0, INQUIRY_BYTES, 0];
+    target.command(&cdb).ok()
+}
+
+/// A property, as much of it as `T` has room for, and how many bytes are valid.
+fn property<T: Default>(target: &Target, id: i32) -> Result<(T, usize), NTSTATUS> {
+    let mut query = STORAGE_PROPERTY_QUERY {
+        PropertyId: id,
+        QueryType: _STORAGE_QUERY_TYPE::PropertyStandardQuery,
+        ..Default::default()
+    };
+    let mut answer = T::default();
+    let valid = target.control(IOCTL_STORAGE_QUERY_PROPERTY, &mut query, &mut answer)?;
+    Ok((answer, valid.min(size_of::<T>())))
+}
