@@ -1,0 +1,115 @@
+//! Requests through a device stack and everything worth knowing of how they went: the way from a request to its
+//! verdict that `run`, `replay`, `demo` and the soak share.
+
+mod exchange;
+mod ledger;
+mod summary;
+
+pub use exchange::{Exchange, Finished};
+pub use ledger::Ledger;
+pub use summary::Summary;
+
+use ntsim::port::{Disk, FaultMix, Hba};
+use ntsim::world::{Sender, Shape, Stack};
+use ntsim::{Clock, World};
+
+use crate::driver;
+use crate::error::{Error, Result};
+use crate::rules::Rules;
+use crate::workload::Job;
+
+/// A machine to run requests in.
+pub struct Setup {
+    /// With the filter, or as Windows is without it.
+    pub filter: bool,
+    /// Which clock.
+    pub clock: Clock,
+    /// The disk.
+    pub disk: Disk,
+    /// The disk holds a pattern and no data.
+    pub pattern: bool,
+    /// The adapter.
+    pub hba: Hba,
+    /// Registry settings of the filter.
+    pub settings: Vec<(String, u32)>,
+    /// What goes wrong by chance.
+    pub faults: FaultMix,
+}
+
+impl Setup {
+    /// The rules the filter is held to.
+    pub fn rules(&self) -> Rules {
+        Rules::new(&self.hba, &self.disk, &self.settings)
+    }
+
+    /// The world, ready to run.
+    pub fn world(self) -> World {
+        let world = if self.filter {
+            World::new(driver::xfersplit()).shape(Shape::Class)
+        } else {
+            World::without_filter().sender(Sender::Obedient)
+        };
+        let world = world.clock(self.clock).disk(self.disk).hba(self.hba);
+        self.settings
+            .iter()
+            .fold(world, |world, (name, value)| world.setting(name, *value))
+    }
+}
+
+/// A stack that takes requests, and a ledger of how they went.
+pub struct Bench<'a> {
+    exchange: Exchange<'a>,
+    ledger: Ledger,
+    number: u64,
+}
+
+impl Bench<'_> {
+    /// Sends requests that do not touch each other, all at once; waits for all; checks every one.
+    pub fn group(&mut self, jobs: &[Job]) -> Vec<Finished> {
+        let disk = self.exchange.disk().clone();
+        self.ledger.before(&disk, jobs);
+        let writes: Vec<Vec<u8>> = jobs
+            .iter()
+            .map(|job| {
+                self.number += 1;
+                self.ledger.data(self.number, job)
+            })
+            .collect();
+        let finished = self.exchange.run(jobs, &writes);
+        self.ledger.after(&disk, &finished, &writes);
+        finished
+    }
+
+    /// The ledger so far.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+/// Starts the machine, does the work, takes everything down again and sums up.
+///
+/// # Errors
+/// The machine stopped with a bug check.
+pub fn run(setup: Setup, work: impl FnOnce(&mut Bench<'_>) + Send) -> Result<Summary> {
+    let rules = setup.filter.then(|| setup.rules());
+    let faults = setup.faults.clone();
+    let holds_data = !setup.pattern;
+    let body = |stack: &Stack| {
+        let exchange = Exchange::new(stack, holds_data);
+        exchange.port().fault_mix(faults);
+        let before = stack.machine().allocations();
+        let mut bench = Bench {
+            exchange,
+            ledger: Ledger::new(rules, holds_data),
+            number: 0,
+        };
+        work(&mut bench);
+        let after = stack.machine().allocations();
+        bench.exchange.port().clear_faults();
+        Summary::of(&bench.ledger, &bench.exchange, &before, &after)
+    };
+    match setup.world().run(body) {
+        Ok((summary, report)) => Ok(summary.closed(&report)),
+        Err(bug_check) => Err(Error::Failed(bug_check.to_string())),
+    }
+}

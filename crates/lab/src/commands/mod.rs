@@ -1,0 +1,8 @@
+//! The commands, one file each.
+
+pub(crate) mod demo;
+pub(crate) mod plan;
+mod progress;
+pub(crate) mod replay;
+pub(crate) mod run;
+pub(crate) mod soak;
