@@ -219,7 +219,7 @@ fn no_legal_split_because_a_setting_forbids_it() {
             .setting("PageRule", 1),
     ];
     for world in one_page {
-        let (_, report) = run(world, |stack| {
+        let ((), report) = run(world, |stack| {
             for direction in BOTH {
                 for length in [4096, 8192, 0x1_0000] {
                     let buffer = stack.buffer(length, 256);
@@ -265,7 +265,7 @@ fn a_stretch_without_a_legal_split_stops_the_whole_request() {
 #[test]
 fn no_legal_split_because_the_adapter_says_so_is_sent_as_windows_would() {
     let hba = Hba::profile("one-page").on_violation(OnViolation::Record);
-    let (_, report) = run_unchecked(world().hba(hba), |stack| {
+    let ((), report) = run_unchecked(world().hba(hba), |stack| {
         for direction in BOTH {
             for length in [512, 4096, 0x1_0000] {
                 moves(stack, &Exchange::new(stack, direction, 0, length, 256, 4));
@@ -321,7 +321,7 @@ fn a_buffer_that_breaks_the_adapters_alignment_is_cut_at_sectors_and_sent() {
     let hba = adapter(16384, 5)
         .alignment_mask(1023)
         .on_violation(OnViolation::Record);
-    let (_, report) = run_unchecked(world().hba(hba), |stack| {
+    let ((), report) = run_unchecked(world().hba(hba), |stack| {
         for direction in BOTH {
             moves(stack, &Exchange::new(stack, direction, 0, 0x1_0000, 512, 6));
             moves(stack, &Exchange::new(stack, direction, 0, 512, 512, 7));

@@ -34,7 +34,7 @@ fn a_hundred_thousand_inline_completions() {
         let hba = adapter(512, 2)
             .completion(Completion::Inline)
             .always_pending(always_pending);
-        let (_, report) = run(one_sector_each(Completion::Inline).hba(hba), |stack| {
+        let ((), report) = run(one_sector_each(Completion::Inline).hba(hba), |stack| {
             stack.port().keep_records(0);
             let few = depth(stack, 1_000);
             let many = depth(stack, 100_000);

@@ -16,7 +16,7 @@ fn senders(stack: &Stack, threads: u64, rounds: u64, seed: u64) {
             stack.spawn("sender", move |stack| {
                 let mut random = Random::new(seed ^ thread << 32);
                 for round in 0..rounds {
-                    let exchanges: Vec<Exchange> = (0..1 + random.below(3))
+                    let exchanges: Vec<Exchange> = (0..=random.below(3))
                         .map(|number| {
                             let direction = random.choose(&BOTH);
                             let offset = thread * 0x10_0000 + number * 0x1_0000;

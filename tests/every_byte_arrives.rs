@@ -80,7 +80,7 @@ fn on_every_adapter() {
             let hba_completion = completion.clone();
             let hba = Hba::from_profile(*profile).completion(hba_completion);
             let world = world_of(profile).hba(hba);
-            let (_, report) = run(world, |stack| {
+            let ((), report) = run(world, |stack| {
                 for direction in BOTH {
                     for length in [512, 4096, 0xFE00, 0x1_0000, 0x1_0200, 0x2_1000] {
                         for page_offset in [0, 512, 2048, 3584] {
@@ -229,7 +229,7 @@ impl Limits {
     fn judged(&self, direction: Direction, last_block: u64) -> oracle::World {
         let cdb_blocks = match self.cdb {
             6 if last_block <= 0x1F_FFFF => 256,
-            10 if last_block <= u64::from(u32::MAX) => 0xFFFF,
+            10 if u32::try_from(last_block).is_ok() => 0xFFFF,
             _ => u64::from(u32::MAX),
         };
         oracle::World {

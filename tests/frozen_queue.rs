@@ -136,7 +136,7 @@ fn other_requests_come_to_their_end() {
 #[test]
 fn pieces_for_a_removable_disk_go_one_at_a_time() {
     let hba = adapter(PIECE, 2).completion(Completion::Later(10..1_000));
-    let (_, report) = run(removable().hba(hba).setting("Window", 8), |stack| {
+    let ((), report) = run(removable().hba(hba).setting("Window", 8), |stack| {
         moves(
             stack,
             &Exchange::new(stack, Direction::Write, 0, 16 * PIECE, 0, 4),
@@ -147,7 +147,7 @@ fn pieces_for_a_removable_disk_go_one_at_a_time() {
 
 #[test]
 fn a_fixed_disk_never_freezes() {
-    let (_, report) = run(pieces_of(PIECE).setting("MaxRetries", 0), |stack| {
+    let ((), report) = run(pieces_of(PIECE).setting("MaxRetries", 0), |stack| {
         for kind in FINAL.into_iter().chain(RETRYABLE) {
             stack.port().clear_faults();
             stack.port().fault(Fault::new(kind).at_lba(BLOCKS));
@@ -256,7 +256,7 @@ fn a_lock_at_every_moment_of_a_transfer() {
 #[test]
 fn a_unit_without_command_queueing_is_served_in_order() {
     let hba = Hba::profile("at-256-sectors").completion(Completion::Later(10..1_000));
-    let (_, report) = run(world().hba(hba).setting("Window", 8), |stack| {
+    let ((), report) = run(world().hba(hba).setting("Window", 8), |stack| {
         moves(
             stack,
             &Exchange::new(stack, Direction::Write, 0, 1 << 20, 0, 11),

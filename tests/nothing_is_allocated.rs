@@ -44,7 +44,7 @@ fn load(stack: &Stack, count: u64, depth: usize, seed: u64) {
 fn over_thousands_of_requests() {
     for completion in [Completion::Inline, Completion::Later(10..2_000)] {
         let hba = adapter(4096, 2).completion(completion);
-        let (_, report) = run(world().hba(hba), |stack| load(stack, 4_000, 16, 1));
+        let ((), report) = run(world().hba(hba), |stack| load(stack, 4_000, 16, 1));
         assert_eq!(report.sent, 4_000);
         assert!(report.port.reads + report.port.writes > 12_000);
     }
@@ -53,7 +53,7 @@ fn over_thousands_of_requests() {
 #[test]
 fn with_every_kind_of_trouble() {
     let hba = adapter(4096, 2).completion(Completion::Mixed(50, 10..2_000));
-    let (_, report) = run(world().hba(hba).setting("Pieces", 3), |stack| {
+    let ((), report) = run(world().hba(hba).setting("Pieces", 3), |stack| {
         stack
             .port()
             .fault_mix(FaultMix::new().everything(0.01).with(Kind::Hang, 0.0005));
@@ -109,7 +109,7 @@ fn when_the_device_disappears() {
 /// That the counters count: the same harness sees a device being started.
 #[test]
 fn while_starting_a_device_is_seen_to_allocate() {
-    let (_, report) = run(world().setting("Pieces", 5), |_| ());
+    let ((), report) = run(world().setting("Pieces", 5), |_| ());
     let at_start = report.allocations_at_start;
     assert!(at_start.irp >= 5, "an IRP for each piece");
     assert!(at_start.mdl >= 5, "an MDL for each piece");
@@ -121,7 +121,7 @@ fn while_starting_a_device_is_seen_to_allocate() {
 #[test]
 fn on_an_adapter_that_lies() {
     let hba = Hba::profile("nvme2k");
-    let (_, report) = run_unchecked(world().hba(hba), |stack| {
+    let ((), report) = run_unchecked(world().hba(hba), |stack| {
         stack.port().fault(Fault::new(Kind::Busy));
         let exchange = Exchange::new(stack, BOTH[1], 0, 1 << 20, 512, 5);
         exchange.transfer(stack).send().wait();

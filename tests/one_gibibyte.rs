@@ -22,7 +22,7 @@ fn large() -> World {
 
 /// Bytes that the driver held at the most while it did one request of this length.
 fn memory_for(length: usize) -> i64 {
-    let (_, report) = run(large(), |stack| {
+    let ((), report) = run(large(), |stack| {
         let buffer = stack.buffer_pattern(length, 0, PERIOD);
         let done = stack.read(0, &buffer).send().wait();
         assert_success(&done, length);
@@ -34,7 +34,7 @@ fn memory_for(length: usize) -> i64 {
 fn there_and_back() {
     for direction in BOTH {
         for (offset, page_offset) in [(0, 0), (512 * 77, 1536)] {
-            let (_, report) = run(large(), |stack| {
+            let ((), report) = run(large(), |stack| {
                 stack.port().keep_records(16);
                 stack.port().track_placement(true);
                 let buffer = stack.buffer_pattern(GIB, page_offset, PERIOD);

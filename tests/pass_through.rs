@@ -192,7 +192,7 @@ fn byte_for_byte_the_same_with_and_without_the_driver() {
 
 #[test]
 fn and_nothing_is_allocated_for_it() {
-    let (_, report) = common::run_unchecked(world().hba(adapter(0x4_0000, 65)), |stack| {
+    let ((), report) = common::run_unchecked(world().hba(adapter(0x4_0000, 65)), |stack| {
         for _ in 0..5 {
             everything_else(stack);
         }
@@ -203,7 +203,7 @@ fn and_nothing_is_allocated_for_it() {
 #[test]
 fn even_what_is_too_large_for_the_adapter() {
     // The class driver's own requests are not this shape's business: the port judges them.
-    let (_, report) = common::run_unchecked(world().hba(adapter(16384, 5)), |stack| {
+    let ((), report) = common::run_unchecked(world().hba(adapter(16384, 5)), |stack| {
         let buffer = stack.buffer(0x1_0000, 0);
         let done = stack.scsi_read(0, 128, &buffer, 0, 0x1_0000).send().wait();
         assert!(!done.irp.succeeded());

@@ -282,7 +282,7 @@ fn stopped_and_started_again_with_pieces_in_flight() {
 
 /// Senders on several threads, a device that goes at some moment, every request back once.
 fn pulled_out_under_load(world: World, seed: u64) {
-    let (_, report) = run(world, move |stack| {
+    let ((), report) = run(world, move |stack| {
         let threads: Vec<_> = (0..3_u64)
             .map(|thread| {
                 stack.spawn("sender", move |stack| {

@@ -35,7 +35,7 @@ fn many_requests_and_one_piece() {
         for completion in [Completion::Inline, Completion::Later(10..500)] {
             let hba = adapter(PIECE, 2).completion(completion);
             let world = pieces_of(PIECE).hba(hba).setting("Pieces", pieces);
-            let (_, report) = run(world, |stack| {
+            let ((), report) = run(world, |stack| {
                 let exchanges = requests(stack, 50, 5 * PIECE);
                 let sent: Vec<_> = exchanges
                     .iter()

@@ -73,7 +73,7 @@ fn pieces_in_the_pool() {
     let (_, report) = run(world().hba(adapter(4096, 2)).setting("Window", 8), peak);
     assert_eq!(report.allocations_at_start.mdl, 16);
     // Pieces of 8 MiB need MDLs of 16 KiB.
-    let (_, report) = run(world().setting("Window", 256), |_| ());
+    let ((), report) = run(world().setting("Window", 256), |_| ());
     let bytes = report.allocations_at_start.bytes_now;
     assert!(bytes < (1 << 20) + 0x1_0000, "{bytes} bytes");
     assert!(report.allocations_at_start.mdl < 512);

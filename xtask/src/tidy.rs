@@ -57,13 +57,14 @@ fn examine(name: &str, path: &Path, complaints: &mut Vec<String>) {
     let Ok(text) = String::from_utf8(bytes) else {
         return complaints.push(format!("{name}: not UTF-8"));
     };
-    if name.ends_with(".rs") {
+    let kind = path.extension().and_then(|extension| extension.to_str());
+    if kind == Some("rs") {
         source(name, &text, complaints);
     }
     if text.contains('\r') {
         complaints.push(format!("{name}: carriage returns"));
     }
-    if !text.is_empty() && !text.ends_with('\n') && !name.ends_with(".json") {
+    if !text.is_empty() && !text.ends_with('\n') && kind != Some("json") {
         complaints.push(format!("{name}: no newline at the end"));
     }
 }

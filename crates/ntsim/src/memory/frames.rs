@@ -1,6 +1,7 @@
 //! Page frames: numbers that stand for pages of host memory.
 
 use std::alloc::{Layout, dealloc};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Blocks, PAGE};
@@ -31,7 +32,7 @@ const fn inverse(odd: u64) -> u64 {
 pub enum Placement {
     /// No two pages adjacent.
     Scattered,
-    /// One run.
+    /// One run, next to no other.
     Contiguous,
     /// Scattered frames that share `host_pages` pages of host memory in turn: large buffers whose
     /// contents do not matter.
@@ -47,6 +48,8 @@ pub struct FrameTable {
     scattered: Vec<*mut u8>,
     free: Vec<u32>,
     contiguous: Vec<*mut u8>,
+    /// Runs that were given back, by their length.
+    free_runs: BTreeMap<usize, Vec<usize>>,
 }
 
 // SAFETY: a table of addresses; following them is unsafe and the follower's responsibility.
@@ -62,6 +65,7 @@ impl FrameTable {
             scattered: Vec::new(),
             free: Vec::new(),
             contiguous: Vec::new(),
+            free_runs: BTreeMap::new(),
         }
     }
 
@@ -96,24 +100,36 @@ impl FrameTable {
         self.number(index)
     }
 
-    fn add_run(&mut self, pages: impl Iterator<Item = *mut u8>) -> Vec<PFN_NUMBER> {
-        pages
-            .map(|page| {
-                self.contiguous.push(page);
-                SCATTERED + self.contiguous.len() as u64 - 1
-            })
+    /// Adjacent frames for `pages` pages, adjacent to no other run.
+    fn add_run(&mut self, pages: usize, page: impl Fn(usize) -> *mut u8) -> Vec<PFN_NUMBER> {
+        let free = self.free_runs.get_mut(&pages).and_then(Vec::pop);
+        let first = free.unwrap_or_else(|| {
+            let first = self.contiguous.len();
+            // One more, which stays empty and keeps the next run away.
+            self.contiguous
+                .resize(first + pages + 1, std::ptr::null_mut());
+            first
+        });
+        for index in 0..pages {
+            self.contiguous[first + index] = page(index);
+        }
+        (first..first + pages)
+            .map(|index| SCATTERED + index as u64)
             .collect()
     }
 
+    /// Gives back what [`FrameTable::add_run`] gave.
+    fn remove_run(&mut self, pfns: &[PFN_NUMBER]) {
+        let first = (pfns[0] - SCATTERED) as usize;
+        self.contiguous[first..first + pfns.len()].fill(std::ptr::null_mut());
+        self.free_runs.entry(pfns.len()).or_default().push(first);
+    }
+
+    /// Gives back what [`FrameTable::add`] gave.
     pub(super) fn remove(&mut self, pfn: PFN_NUMBER) {
-        if pfn < SCATTERED {
-            let index = self.index(pfn);
-            self.scattered[index] = std::ptr::null_mut();
-            self.free.push(index as u32);
-        } else {
-            // Runs are not used again: a run must stay one.
-            self.contiguous[(pfn - SCATTERED) as usize] = std::ptr::null_mut();
-        }
+        let index = self.index(pfn);
+        self.scattered[index] = std::ptr::null_mut();
+        self.free.push(index as u32);
     }
 }
 
@@ -170,6 +186,9 @@ impl FrameSet {
 impl Drop for FrameSet {
     fn drop(&mut self) {
         self.machine.memory.with_frames_mut(|table| {
+            if self.pfns[0] >= SCATTERED {
+                return table.remove_run(&self.pfns);
+            }
             for &pfn in &self.pfns {
                 table.remove(pfn);
             }
@@ -194,7 +213,7 @@ pub fn allocate_frames(pages: usize, placement: Placement) -> FrameSet {
     // SAFETY: every index is below `host_pages`.
     let page = |index: usize| unsafe { host.add(index % host_pages * PAGE) };
     let pfns = machine.memory.with_frames_mut(|table| match placement {
-        Placement::Contiguous => table.add_run((0..pages).map(page)),
+        Placement::Contiguous => table.add_run(pages, page),
         _ => (0..pages).map(|index| table.add(page(index))).collect(),
     });
     FrameSet {

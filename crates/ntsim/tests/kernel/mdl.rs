@@ -64,6 +64,19 @@ fn frames_are_scattered_or_not() {
 }
 
 #[test]
+fn runs_are_used_again_and_stay_apart() {
+    let result = on_both(|| {
+        let run = |pages| memory::allocate_frames(pages, Placement::Contiguous);
+        let (one, two) = (run(4), run(4));
+        let apart = one.pfns()[3] + 1 != two.pfns()[0];
+        let first = one.pfns()[0];
+        drop(one);
+        (apart, run(4).pfns()[0] == first)
+    });
+    assert_eq!(result, Ok((true, true)));
+}
+
+#[test]
 fn many_frames_can_share_a_few_pages() {
     let result = on_both(|| {
         let set = memory::allocate_frames(1000, Placement::Aliased { host_pages: 2 });
