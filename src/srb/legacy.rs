@@ -56,7 +56,7 @@ pub(super) unsafe fn write(place: *mut SCSI_REQUEST_BLOCK, block: SCSI_REQUEST_B
 }
 
 /// # Safety
-/// `place` holds a block that [`write`] put there and no lower driver holds it.
+/// `place` holds a block that [`write()`] put there and no lower driver holds it.
 pub(super) unsafe fn read(place: *const SCSI_REQUEST_BLOCK) -> SCSI_REQUEST_BLOCK {
     // SAFETY: the caller's contract.
     unsafe { place.read() }

@@ -21,7 +21,7 @@ use super::{mdl::Mdl, succeeded};
 /// The pointer is an IRP that the driver owns: the I/O manager passed it to one of our dispatch
 /// routines and it has been neither completed nor passed down since, or the driver allocated it and
 /// it is not in the hands of a lower driver. Whoever gives the IRP away ([`Irp::complete`],
-/// [`Irp::send`]) consumes the value.
+/// [`Irp::pass_down`]) consumes the value.
 pub(crate) struct Irp(PIRP);
 
 /// The stack location that belongs to this driver, as the sender filled it in.
