@@ -6,7 +6,7 @@ mod common;
 
 use common::{adapter, assert_success, run, world};
 use ntsim::port::{Completion, Disk, Fault, Kind};
-use ntsim::{Stack, World};
+use ntsim::{Stack, World, ke};
 
 /// Host pages behind the pattern of disk and memory.
 const PERIOD: usize = 16;
@@ -98,5 +98,22 @@ fn nor_with_thousands_of_waiting_requests() {
         let few = served(100);
         let many = served(5_000);
         assert!(many <= few + 256, "{many} bytes against {few}");
+    });
+}
+
+#[test]
+fn one_call_sends_so_many_and_leaves_the_rest_to_a_dpc() {
+    // At DISPATCH_LEVEL nothing else runs on this processor until the call returns.
+    run(one_sector_each(Completion::Inline), |stack| {
+        for pieces in [255, 256, 1_000] {
+            let before = stack.port().counts().reads;
+            let buffer = stack.buffer_pattern(pieces * 512, 0, PERIOD);
+            let (pending, sent) = ke::raise_to_dispatch(|| {
+                let pending = stack.read(0, &buffer).send();
+                (pending, stack.port().counts().reads - before)
+            });
+            assert_eq!(sent, pieces.min(256) as u64);
+            assert_success(&pending.wait(), pieces * 512);
+        }
     });
 }
