@@ -179,9 +179,18 @@ unsafe extern "C" fn evt_prepare_hardware(
 
 fn first_start(device: &Device) -> Result<(), Unsuitable> {
     let settings = settings::read(device.handle);
-    let config = start::configure(device, &settings, device.stack_size_for_pieces())?;
+    let stack_size = device.stack_size_for_pieces();
+    // SAFETY: this is the device's EvtDevicePrepareHardware.
+    let config = unsafe { start::configure(device.handle, &settings, stack_size) }?;
+    let Device {
+        rundown,
+        counters,
+        lower,
+        ..
+    } = device;
     // SAFETY: the context outlives the engine, which `evt_cleanup` takes apart.
-    let engine = unsafe { split::build(device, device.lower, config) }.ok_or(Unsuitable::Memory)?;
+    let engine = unsafe { split::build(rundown, counters, *lower, config) };
+    let engine = engine.ok_or(Unsuitable::Memory)?;
     device
         .engine
         .store(engine.as_non_null().as_ptr(), Ordering::Release);

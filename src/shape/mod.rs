@@ -11,7 +11,7 @@ use wdk_sys::{NTSTATUS, PIRP, PVOID};
 use xfersplit_core::{
     limits::{AdapterLimits, Limits, Source, UNLIMITED, Voices},
     page::PAGE_SIZE,
-    plan::{Options, Plan, Refusal, Request},
+    plan::{self, Options, Plan, Refusal, Request},
     settings::Settings,
     verdict::{Backoff, Context},
 };
@@ -182,7 +182,7 @@ impl Config {
 
     /// Bytes of the largest piece that a partial MDL must show.
     pub(crate) fn largest_piece(&self) -> u32 {
-        let longest = |limits: &Limits| limits.longest_piece(self.options.page_rule);
+        let longest = |limits: &Limits| plan::longest_piece(limits, self.options.page_rule);
         let overstretched = self.overstretched.as_ref().map_or(0, longest);
         longest(&self.limits).max(overstretched)
     }

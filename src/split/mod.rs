@@ -44,7 +44,6 @@ pub(crate) use serve::{split_transfer_request, surprise_removal};
 
 use crate::{
     counters::Counters,
-    device::Device,
     shape::Config,
     wdm::{
         dpc::{Dpc, Timer},
@@ -80,8 +79,9 @@ pub(crate) struct Engine {
     timers: SpinLock<()>,
     /// What the pools are made of, for their dismantling.
     parts: pool::Parts,
-    /// The device that this engine belongs to; it outlives the engine.
-    device: *const Device,
+    /// The device's rundown and counters; both outlive the engine.
+    rundown: *const Rundown,
+    counters: *const Counters,
 }
 
 // SAFETY: all that changes is atomic, behind a spin lock or its turn's; the pointers are stable
@@ -102,18 +102,14 @@ impl Engine {
         needed <= self.config.stack_size()
     }
 
-    fn device(&self) -> &Device {
-        // SAFETY: the framework frees the device's context after `EvtCleanupCallback` has dismantled
-        // the engine.
-        unsafe { &*self.device }
-    }
-
     fn counters(&self) -> &Counters {
-        &self.device().counters
+        // SAFETY: the contract of `build`.
+        unsafe { &*self.counters }
     }
 
     fn rundown(&self) -> &Rundown {
-        &self.device().rundown
+        // SAFETY: the contract of `build`.
+        unsafe { &*self.rundown }
     }
 
     /// Starts a piece's timer; false if the device is gone and nothing is worth waiting for.

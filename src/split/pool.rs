@@ -23,7 +23,7 @@ use super::{
     transfer::Transfer,
 };
 use crate::{
-    device::Device,
+    counters::Counters,
     shape::Config,
     srb::RequestBlock,
     wdm::{
@@ -34,6 +34,7 @@ use crate::{
         mdl::{self, PartialMdl},
         memory,
         queue::WaitingQueue,
+        rundown::Rundown,
         succeeded,
     },
 };
@@ -170,9 +171,11 @@ fn members<T>(block: NonNull<T>, count: usize) -> impl Iterator<Item = Pooled<T>
 /// back. PASSIVE_LEVEL.
 ///
 /// # Safety
-/// `device` outlives the engine, and `lower` is the device it is attached to.
+/// `rundown` and `counters` stay where they are and outlive the engine; `lower` is the device that
+/// ours is attached to, for as long.
 pub(crate) unsafe fn build(
-    device: *const Device,
+    rundown: &Rundown,
+    counters: &Counters,
     lower: PDEVICE_OBJECT,
     config: Config,
 ) -> Option<Pooled<Engine>> {
@@ -197,7 +200,8 @@ pub(crate) unsafe fn build(
         gone: AtomicBool::new(false),
         timers: SpinLock::new(()),
         parts,
-        device,
+        rundown,
+        counters,
     };
     // SAFETY: the block has room for one engine.
     unsafe { place.write(value) };

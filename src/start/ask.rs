@@ -5,10 +5,10 @@ use core::{mem, ptr};
 use wdk_sys::{
     _WDF_MEMORY_DESCRIPTOR_TYPE, _WDF_REQUEST_SEND_OPTIONS_FLAGS, NTSTATUS, SCSI_PASS_THROUGH,
     STATUS_BUFFER_OVERFLOW, STATUS_IO_DEVICE_ERROR, ULONG, ULONG_PTR, WDF_MEMORY_DESCRIPTOR,
-    WDF_REQUEST_SEND_OPTIONS, WDFIOTARGET, call_unsafe_wdf_function_binding,
+    WDF_REQUEST_SEND_OPTIONS, WDFDEVICE, WDFIOTARGET, call_unsafe_wdf_function_binding,
 };
 
-use crate::{device::Device, wdf, wdm::succeeded};
+use crate::{wdf, wdm::succeeded};
 
 /// `CTL_CODE(IOCTL_STORAGE_BASE, 0x500, METHOD_BUFFERED, FILE_ANY_ACCESS)`.
 pub(super) const IOCTL_STORAGE_QUERY_PROPERTY: ULONG = 0x002D_1400;
@@ -38,9 +38,11 @@ struct Command<const BYTES: usize> {
 }
 
 impl Target {
-    pub(super) fn of(device: &Device) -> Self {
+    /// # Safety
+    /// `device` is a live framework device.
+    pub(super) unsafe fn of(device: WDFDEVICE) -> Self {
         // SAFETY: the device is live: this is its EvtDevicePrepareHardware.
-        Self(unsafe { call_unsafe_wdf_function_binding!(WdfDeviceGetIoTarget, device.handle) })
+        Self(unsafe { call_unsafe_wdf_function_binding!(WdfDeviceGetIoTarget, device) })
     }
 
     /// Sends a device control; the number of bytes in `output` on success.

@@ -11,17 +11,14 @@ mod queries;
 
 use core::fmt;
 
-use wdk_sys::NTSTATUS;
+use wdk_sys::{NTSTATUS, WDFDEVICE};
 use xfersplit_core::{
     descriptor::{self, DescriptorError},
     limits::{BlockLimits, InvalidLimits, Limits, Voices},
     settings::{HonorBlockLimits, Settings, ShapeSetting},
 };
 
-use crate::{
-    device::Device,
-    shape::{Config, class},
-};
+use crate::shape::{Config, class};
 
 /// Why a device passes everything through.
 #[derive(Debug)]
@@ -57,8 +54,11 @@ impl fmt::Display for Unsuitable {
 }
 
 /// Asks the device and the adapter, and decides how the engine will work. PASSIVE_LEVEL.
-pub(crate) fn configure(
-    device: &Device,
+///
+/// # Safety
+/// `device` is a live framework device.
+pub(crate) unsafe fn configure(
+    device: WDFDEVICE,
     settings: &Settings,
     stack_size: i8,
 ) -> Result<Config, Unsuitable> {
@@ -68,7 +68,8 @@ pub(crate) fn configure(
     if settings.shape != ShapeSetting::Class {
         return Err(Unsuitable::Shape);
     }
-    let target = ask::Target::of(device);
+    // SAFETY: the caller's contract.
+    let target = unsafe { ask::Target::of(device) };
     let adapter = queries::adapter(&target)?;
     let unit = queries::unit(&target)?;
     let capacity = queries::capacity(&target)?;

@@ -8,7 +8,6 @@
 
 use crate::math::{floor_to, lcm};
 use crate::page::PAGE_SIZE;
-use crate::plan::PageRule;
 
 /// How `STORAGE_ADAPTER_DESCRIPTOR` says "no limit" (`SP_UNINITIALIZED_VALUE` of a miniport that
 /// never set one).
@@ -328,22 +327,6 @@ impl Limits {
         self.bytes.value < adapter.maximum_transfer_length
             || self.pages.value < adapter.maximum_physical_pages
             || self.alignment_mask > adapter.alignment_mask
-    }
-
-    /// The longest piece these limits can lead to, bytes: what an MDL for a piece must be able to
-    /// describe at any offset in its first page.
-    ///
-    /// Under the [`PageRule::Breaks`] rule pages say nothing about length: a run of adjacent frames
-    /// is one entry however many pages it has.
-    pub fn longest_piece(&self, rule: PageRule) -> u32 {
-        let mut longest = self.bytes.value.min(self.piece_cap.bytes());
-        if rule != PageRule::Breaks
-            && let Some(pages) = self.maximum_pages()
-        {
-            let pages = u64::from(pages).saturating_mul(PAGE_SIZE);
-            longest = longest.min(u32::try_from(pages).unwrap_or(u32::MAX));
-        }
-        floor_to(u64::from(longest), u64::from(self.sector)) as u32
     }
 }
 

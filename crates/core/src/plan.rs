@@ -38,7 +38,8 @@ mod rules;
 pub use frames::{NoFrames, PageFrames};
 
 use crate::limits::{Limits, Source};
-use crate::math::modulo;
+use crate::math::{floor_to, modulo};
+use crate::page::PAGE_SIZE;
 use rules::Rules;
 
 /// One read or write.
@@ -73,6 +74,23 @@ pub enum PageRule {
     /// A piece consists of at most `MaximumPhysicalPages` physically contiguous runs of page
     /// frames.
     Breaks,
+}
+
+/// The longest piece that plans under these limits can have, bytes: what an MDL for a piece must be
+/// able to describe at any offset in its first page.
+///
+/// Under [`PageRule::Breaks`] pages say nothing about length: a run of adjacent frames is one entry
+/// however many pages it has.
+pub fn longest_piece(limits: &Limits, rule: PageRule) -> u32 {
+    let bytes = limits.maximum_bytes().unwrap_or(u32::MAX);
+    let mut longest = bytes.min(limits.piece_cap().bytes());
+    if rule != PageRule::Breaks
+        && let Some(pages) = limits.maximum_pages()
+    {
+        let pages = u64::from(pages).saturating_mul(PAGE_SIZE);
+        longest = longest.min(u32::try_from(pages).unwrap_or(u32::MAX));
+    }
+    floor_to(u64::from(longest), u64::from(limits.sector_size())) as u32
 }
 
 /// A disk whose physical sectors are longer than its logical ones (512e).

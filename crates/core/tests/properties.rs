@@ -13,6 +13,7 @@ use xfersplit_core::limits::{
 use xfersplit_core::page::span_pages;
 use xfersplit_core::plan::{
     Bound, NoFrames, Options, PageRule, PhysicalSector, Piece, Plan, Refusal, Request,
+    longest_piece,
 };
 
 /// Cases per property. Miri interprets each step, so it gets a taste.
@@ -402,8 +403,8 @@ proptest! {
                 let pages = limits.maximum_pages().map_or(u64::MAX, u64::from);
                 prop_assert_eq!(pages, definition.pages);
                 prop_assert_eq!(limits.granularity(), definition.grid);
-                let spans = u64::from(limits.longest_piece(PageRule::Spans));
-                let breaks = u64::from(limits.longest_piece(PageRule::Breaks));
+                let spans = u64::from(longest_piece(&limits, PageRule::Spans));
+                let breaks = u64::from(longest_piece(&limits, PageRule::Breaks));
                 prop_assert!(spans <= breaks && breaks <= voices.piece_cap.bytes().into());
             }
             Err(InvalidLimits::SectorSize { bytes }) => {
