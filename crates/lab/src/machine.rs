@@ -233,15 +233,24 @@ pub fn setting(text: &str) -> std::result::Result<(String, u32), String> {
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| format!("'{text}' is not NAME=VALUE"))?;
-    if xfersplit_core::settings::SettingId::from_name(name).is_none() {
+    let Some(id) = xfersplit_core::settings::SettingId::from_name(name) else {
         let names = xfersplit_core::settings::SETTINGS
             .iter()
             .map(|info| info.name);
         let names = names.collect::<Vec<_>>().join(", ");
         return Err(format!("no setting is called '{name}'; there are: {names}"));
-    }
+    };
     let value = crate::size::parse(value)?;
     let value = u32::try_from(value).map_err(|_| format!("{value} does not fit a REG_DWORD"))?;
+    // The driver would ignore it and say so in a log that nobody here reads.
+    let info = id.info();
+    if !info.allows(value) {
+        let (name, least, most) = (info.name, info.minimum, info.maximum);
+        return Err(format!(
+            "{name} = {value} would be ignored: {least} to {most} ({})",
+            info.text
+        ));
+    }
     Ok((name.to_owned(), value))
 }
 

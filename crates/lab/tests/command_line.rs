@@ -99,6 +99,7 @@ fn arguments_that_make_no_sense_are_named() {
     refused(&["run", "--adapter", "magic"], &["magic", "ahci"]);
     refused(&["run", "--faults", "gremlins=1%"], &["gremlins", "busy"]);
     refused(&["run", "--set", "Widow=1"], &["Widow", "Window"]);
+    refused(&["run", "--set", "Window=0"], &["Window = 0", "1 to 256"]);
     refused(&["run", "--latency", "1h"], &["not a unit"]);
     refused(&["run", "--writes", "101"], &["101"]);
     refused(&["run", "--threads", "0"], &["0"]);
