@@ -24,19 +24,34 @@ const NAME_UNITS: usize = 48;
 /// Settings of a device, defaults where nothing (sensible) is said.
 pub(crate) fn read(device: WDFDEVICE) -> Settings {
     let mut settings = Settings::default();
-    for key in [Key::parameters(device), Key::of_device(device)]
-        .into_iter()
-        .flatten()
-    {
-        apply(&key, &mut settings);
+    if let Some(key) = Key::parameters(device) {
+        apply(&key, Scope::AllDevices, &mut settings);
+    }
+    if let Some(key) = Key::of_device(device) {
+        apply(&key, Scope::OneDevice, &mut settings);
     }
     settings
 }
 
-fn apply(key: &Key, settings: &mut Settings) {
+/// Whom a key speaks for.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Scope {
+    AllDevices,
+    OneDevice,
+}
+
+fn apply(key: &Key, scope: Scope, settings: &mut Settings) {
     for info in SETTINGS {
         match key.value(info.name) {
             Value::Absent => {}
+            Value::Number(number)
+                if scope == Scope::AllDevices && info.id.is_device_only(number) =>
+            {
+                wdk::println!(
+                    "xfersplit: setting {} = {number} ignored: it counts only in a device's own key",
+                    info.name
+                );
+            }
             Value::Number(number) => {
                 if settings.apply(info.id, number).is_err() {
                     wdk::println!(

@@ -389,6 +389,22 @@ fn settings_out_of_range_are_ignored_by_name() {
 }
 
 #[test]
+fn what_only_a_device_may_say_is_ignored_for_all_devices() {
+    let name = "Advertise";
+    let build = || world().hba(adapter(0x1_0000, 17));
+    for (world, ignored) in [
+        (build().service_setting(name, 2), 1),
+        (build().service_setting(name, 1), 0),
+        (build().setting(name, 2), 0),
+    ] {
+        let ((), report) = run(world, |_| ());
+        let said = logged(&report, "ignored");
+        assert_eq!(said.len(), ignored, "{said:?}");
+        assert!(said.iter().all(|line| line.contains(name)), "{said:?}");
+    }
+}
+
+#[test]
 fn settings_of_another_type_are_ignored_by_name() {
     let text: Vec<u8> = "4\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let cases: [(Kind, &[u8]); 6] = [
