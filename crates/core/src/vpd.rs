@@ -44,7 +44,10 @@ fn body(answer: &[u8], page: u8) -> Result<&[u8], VpdError> {
 ///
 /// [`VpdError`] if the answer is not page 00h or ends before its own length.
 pub fn lists_page(answer: &[u8], page: u8) -> Result<bool, VpdError> {
-    Ok(body(answer, SUPPORTED_PAGES)?.contains(&page))
+    let pages = body(answer, SUPPORTED_PAGES)?;
+    // The list begins with itself. Where it does not, standard inquiry data came back, as from
+    // ataport, which knows no other (classpnp class.c, ClasspGetInquiryVpdSupportInfo).
+    Ok(pages.first() == Some(&SUPPORTED_PAGES) && pages.contains(&page))
 }
 
 /// The limit in the Block Limits page (B0h).

@@ -106,6 +106,10 @@ fn list_of_pages() {
             Err(VpdError::Truncated)
         );
     }
+    // Standard data of a fixed disk, from a port that knows no pages: the page code and a length
+    // seem right, but the list does not begin with page 00h.
+    let fixed = [0x00, 0x00, 0x00, 0x02, 0x1F, 0xB0];
+    assert_eq!(lists_page(&fixed, 0xB0), Ok(false));
     let standard = [0x00, 0x80, 0x05, 0x02, 0x1F];
     assert_eq!(
         lists_page(&standard, 0xB0),
