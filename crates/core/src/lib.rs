@@ -10,6 +10,8 @@
 //!   bytes;
 //! - [`settings`]: what the person who installed the driver said;
 //! - [`limits`]: both made into one set of effective limits, each with the name of who set it;
+//! - [`advertise`]: what the stack above is told of them, so that it never exceeds them itself;
+//! - [`block`]: which of another driver's request blocks may be split, and where their fields lie;
 //! - [`cdb`]: which blocks a command block asks for, and the same block rewritten for a piece;
 //! - [`plan`] (with [`page`]): where the request is cut;
 //! - [`pump`]: who may issue pieces now, and who completes the request;
@@ -20,6 +22,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod advertise;
+pub mod block;
 pub mod capacity;
 pub mod cdb;
 pub mod descriptor;

@@ -7,7 +7,7 @@
 //! 2. a piece that says the medium must be verified,
 //! 3. any other failed piece,
 //! 4. our own knowledge that the device is gone,
-//! 5. a hole: an earlier piece that came back short,
+//! 5. a hole: an earlier piece that came back short, or a frozen queue that ended the sending,
 //! 6. a refusal,
 //! 7. a cancellation,
 //! 8. a recovered error;
@@ -106,6 +106,10 @@ pub enum Own {
     Refused,
     /// The device is being removed.
     Removed,
+    /// One of the pieces left the queue below frozen and only the class driver may release it:
+    /// what is not sent yet cannot be. For requests of which something is not sent yet; one that
+    /// was sent completely ends as its pieces say.
+    Frozen,
 }
 
 /// How a request ended. Ascending: the highest end that occurred is the request's.
@@ -119,7 +123,7 @@ pub enum Ending {
     Cancelled,
     /// Never sent.
     Refused,
-    /// A piece in the middle came back short.
+    /// A piece in the middle came back short, or the rest could not be sent.
     Hole,
     /// The device was removed before it was done.
     Removed,
@@ -208,6 +212,7 @@ impl Outcome {
             Own::Cancelled => (Ending::Cancelled, status::CANCELLED),
             Own::Refused => (Ending::Refused, status::INVALID_DEVICE_REQUEST),
             Own::Removed => (Ending::Removed, status::NO_SUCH_DEVICE),
+            Own::Frozen => (Ending::Hole, status::IO_DEVICE_ERROR),
         };
         self.raise(ending, u64::MAX, status, &Evidence::EMPTY);
         self.flow()
@@ -225,6 +230,12 @@ impl Outcome {
             Ending::Success | Ending::Recovered => Flow::Continue,
             _ => Flow::Stop,
         }
+    }
+
+    /// Whether some piece left the queue below frozen: until it is released, whatever is sent waits
+    /// there.
+    pub const fn queue_frozen(&self) -> bool {
+        self.queue_frozen
     }
 
     /// A success. Short in the middle it leaves a hole, short at the end it is simply where the

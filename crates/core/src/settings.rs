@@ -41,14 +41,17 @@ pub enum ShapeSetting {
 /// Which command block reads and writes get in the class shape.
 pub use crate::cdb::CdbSize;
 
-/// What the stack above is told about the adapter.
+/// What the stack above is told about the adapter ([`crate::advertise`]). Counts beneath a class
+/// driver only.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Advertise {
     /// What the adapter says itself.
     Adapter,
-    /// The effective limits, so that the class driver splits.
+    /// The effective limits, so that the class driver splits; what the adapter says where they are
+    /// too small for a class driver to obey.
     Effective,
-    /// [`Settings::advertised_transfer_length`], so that the engine splits. Device's own key only.
+    /// [`Settings::advertised_transfer_length`], so that the engine splits what the class driver
+    /// does not. Device's own key only.
     Larger,
 }
 
@@ -85,8 +88,8 @@ pub struct Settings {
     pub pieces: Option<u32>,
     /// `Serial`: one piece at a time.
     pub serial: bool,
-    /// `MaxRetries` per piece; `None` is 3 in the class shape and 0 below a class driver, which
-    /// retries by itself.
+    /// `MaxRetries` per piece; `None` is 3 in the class shape and 0 beneath or above a class driver,
+    /// which retries by itself.
     pub max_retries: Option<u32>,
     /// `RetryDelayMs`; `None` is a delay by cause.
     pub retry_delay_ms: Option<u32>,

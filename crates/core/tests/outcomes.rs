@@ -297,6 +297,12 @@ fn failures_of_our_own() {
             srb::NO_DEVICE,
             status::NO_SUCH_DEVICE,
         ),
+        (
+            Own::Frozen,
+            Ending::Hole,
+            srb::ERROR,
+            status::IO_DEVICE_ERROR,
+        ),
     ];
     for (own, ending, srb_status, status) in cases {
         let mut outcome = Outcome::new(LENGTH);
@@ -387,6 +393,107 @@ fn a_queue_frozen_by_an_outranked_piece_is_not_forgotten() {
     let finished = outcome.finish(0, LENGTH);
     assert!(!srb::is_frozen(finished.srb_status));
     assert!(finished.queue_frozen);
+}
+
+/// The ends of the given pieces on a queue that each of them found or left frozen, and between
+/// them, after `before` of them, the end of the sending.
+fn merge_frozen(ends: [End; PIECES], order: &[usize], before: usize) -> (Outcome, u64, u64) {
+    let mut outcome = Outcome::new(LENGTH);
+    let (mut moved, mut sent) = (0, 0);
+    for (place, &index) in order.iter().enumerate() {
+        if place == before {
+            outcome.record_own(Own::Frozen);
+        }
+        let (verdict, mut evidence) = TABLE[ends[index] as usize][index].expect("issued");
+        moved += u64::from(verdict.moved());
+        sent += u64::from(PIECE);
+        evidence.srb_status |= srb::QUEUE_FROZEN;
+        outcome.record(index as u64 * u64::from(PIECE), PIECE, &verdict, &evidence);
+    }
+    if before >= order.len() {
+        outcome.record_own(Own::Frozen);
+    }
+    (outcome, moved, sent)
+}
+
+/// A frozen queue ends the sending after any piece, also after one that did its work. However the
+/// ends and the stop are mixed, it is one result, what was not sent is a hole, and nothing in it
+/// looks like success to a class driver.
+#[test]
+fn a_frozen_queue_that_ends_the_sending_is_never_success() {
+    let by_count: Vec<_> = (0..PIECES).map(orders).collect();
+    let stopped = assignments()
+        .into_iter()
+        .filter(|ends| ends.contains(&End::Unissued));
+    for ends in stopped {
+        let sent = ends.iter().take_while(|&&end| end != End::Unissued).count();
+        let in_order: Vec<usize> = (0..sent).collect();
+        let (first, moved, bytes) = merge_frozen(ends, &in_order, sent);
+        assert_eq!(first.flow(), Flow::Stop);
+        assert_eq!(first.queue_frozen(), sent != 0);
+        let finished = first.finish(moved, bytes);
+        let (ending, decides) = expected(ends);
+        assert_eq!(finished.ending, ending, "{ends:?}");
+        assert!(matches!(ending, Ending::Hole | Ending::Failed(_)));
+        assert!(!status::is_success(finished.status) && !status::is_success(finished.irp_status));
+        assert_ne!(srb::stripped(finished.srb_status), srb::SUCCESS);
+        assert!(finished.sense.get(2).is_none_or(|key| key & 0xF != 1));
+        assert_eq!((finished.information, finished.moved), (0, moved));
+        assert_eq!(finished.good_prefix, good_prefix(ends), "{ends:?}");
+        assert_eq!(finished.queue_frozen, sent != 0);
+        // The piece that decides says itself that it froze the queue.
+        assert_eq!(srb::is_frozen(finished.srb_status), decides.is_some());
+        // All orders of up to four pieces, and those of the first four of more.
+        for order in by_count[sent].iter().take(24) {
+            for before in 0..=sent {
+                let (outcome, ..) = merge_frozen(ends, order, before);
+                assert_eq!(outcome, first, "{ends:?} {order:?} {before}");
+            }
+        }
+    }
+}
+
+/// A request that was sent completely is over when its pieces are, frozen queue or not.
+#[test]
+fn a_recovered_piece_that_freezes_the_queue_at_the_end_still_moved_everything() {
+    for recovered in 0..PIECES {
+        let (verdict, mut evidence) = TABLE[End::Recovered as usize][recovered].expect("issued");
+        evidence.srb_status |= srb::QUEUE_FROZEN;
+        let mut outcome = Outcome::new(LENGTH);
+        assert!(!outcome.queue_frozen());
+        let offset = recovered as u64 * u64::from(PIECE);
+        let flow = outcome.record(offset, PIECE, &verdict, &evidence);
+        assert_eq!((flow, outcome.queue_frozen()), (Flow::Continue, true));
+        let finished = outcome.finish(LENGTH, LENGTH);
+        assert_eq!(finished.ending, Ending::Recovered);
+        assert_eq!((finished.information, finished.moved), (LENGTH, LENGTH));
+        assert!(finished.queue_frozen && srb::is_frozen(finished.srb_status));
+        // The same with a piece missing, whether the stop was recorded or not.
+        let sent = LENGTH - u64::from(PIECE);
+        assert_eq!(outcome.finish(sent, sent).ending, Ending::Hole);
+        assert_eq!(outcome.finish(sent, LENGTH).ending, Ending::Hole);
+        outcome.record_own(Own::Frozen);
+        assert_eq!(outcome.finish(sent, sent).ending, Ending::Hole);
+    }
+}
+
+/// The place of each failure of our own among the others, in both orders.
+#[test]
+fn failures_of_our_own_have_one_order() {
+    let ascending = [Own::Cancelled, Own::Refused, Own::Frozen, Own::Removed];
+    for (low, &lower) in ascending.iter().enumerate() {
+        for &higher in &ascending[low..] {
+            let mut alone = Outcome::new(LENGTH);
+            alone.record_own(higher);
+            let mut up = Outcome::new(LENGTH);
+            up.record_own(lower);
+            up.record_own(higher);
+            let mut down = Outcome::new(LENGTH);
+            down.record_own(higher);
+            down.record_own(lower);
+            assert_eq!((up, down), (alone, alone), "{lower:?} {higher:?}");
+        }
+    }
 }
 
 #[test]

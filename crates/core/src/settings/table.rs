@@ -205,8 +205,8 @@ pub static SETTINGS: [SettingInfo; 21] = [
         Kind::Count,
         (0, 16),
         None,
-        "Retries per piece. Not set: 3 in the class shape, 0 beneath a class driver, which \
-         retries whole requests.",
+        "Retries per piece. Not set: 3 in the class shape, 0 beneath or above a class driver, \
+         which retries by itself.",
     ),
     row(
         SettingId::RetryDelayMs,
@@ -288,7 +288,9 @@ pub static SETTINGS: [SettingInfo; 21] = [
         Kind::Switch,
         SWITCH,
         Some(0),
-        "Stay active on a disk that carries boot, paging, dump or hibernation files.",
+        "Stay active beneath or above the class driver of a disk that carries boot, paging, dump \
+         or hibernation files. Otherwise everything on it is passed through, unless the stack \
+         above was told more than the adapter takes.",
     ),
     row(
         SettingId::Advertise,
@@ -296,9 +298,10 @@ pub static SETTINGS: [SettingInfo; 21] = [
         Kind::Choice,
         (0, 2),
         None,
-        "What the stack above is told: 0 the adapter's limits, 1 the effective ones, 2 \
+        "What the class driver above is told: 0 the adapter's limits, 1 the effective ones, 2 \
          AdvertisedTransferLength (device's own key only). Not set: 1 as soon as they are \
-         stricter.",
+         stricter. Limits of less than a page or fewer than two pages are never told: the class \
+         driver could not keep them.",
     ),
     row(
         SettingId::AdvertisedTransferLength,

@@ -5,6 +5,8 @@
 use xfersplit_core::limits::{AdapterLimits, Clamp, Limits, PieceCap, UNLIMITED, Voices};
 use xfersplit_core::plan::{NoFrames, Options, PageFrames, Piece, Plan, Refusal, Request};
 
+pub(crate) mod request_blocks;
+
 pub(crate) const PAGE: u64 = 4096;
 
 /// The adapter alone, without a piece cap: what other splitters are compared with.
