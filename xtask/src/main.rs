@@ -2,59 +2,97 @@
 //!
 //! Checks that need more than one line of shell stand here; `.ci/run` calls them in order.
 
+#[cfg(test)]
+mod documents;
+mod inf;
 mod loom;
+#[cfg(test)]
+mod makefile;
 mod miri;
 mod run;
 mod tidy;
 
 use std::{env, process::ExitCode};
 
-/// A command: its name, what it does, and the function.
-type Command = (&'static str, &'static str, fn() -> run::Outcome);
+/// A command.
+struct Command {
+    name: &'static str,
+    /// What may stand after the name; empty where nothing may.
+    takes: &'static str,
+    what: &'static str,
+    run: fn(&[String]) -> run::Outcome,
+}
 
 const COMMANDS: &[Command] = &[
-    (
-        "tidy",
-        "house rules that no compiler checks: file sizes, encodings, unfinished work",
-        tidy::run,
-    ),
-    (
-        "loom",
-        "the pump under every interleaving that loom finds",
-        loom::run,
-    ),
-    (
-        "miri",
-        "the core and the named driver scenarios under Miri (nightly)",
-        miri::run,
-    ),
+    Command {
+        name: "tidy",
+        takes: "",
+        what: "house rules that no compiler checks: file sizes, encodings, unfinished work",
+        run: |_| tidy::run(),
+    },
+    Command {
+        name: "inf",
+        takes: "[FILES]",
+        what: "the INF files (or those named) against the rules for a filter under disks",
+        run: inf::run,
+    },
+    Command {
+        name: "loom",
+        takes: "",
+        what: "the pump under every interleaving that loom finds",
+        run: |_| loom::run(),
+    },
+    Command {
+        name: "miri",
+        takes: "",
+        what: "the core and the named driver scenarios under Miri (nightly)",
+        run: |_| miri::run(),
+    },
 ];
 
 fn help() {
     println!("Developer commands of xfersplit\n\nUsage: cargo xtask COMMAND\n\nCommands:");
-    for (name, what, _) in COMMANDS {
-        println!("  {name:<8}{what}");
+    for Command {
+        name, takes, what, ..
+    } in COMMANDS
+    {
+        println!("  {:<15}{what}", format!("{name} {takes}"));
     }
     println!(
-        "\nExample: cargo xtask miri\n\nExit status: 0 all well, 1 a check failed, 2 wrong usage."
+        "\nExamples: cargo xtask miri\n          cargo xtask inf driver.inx\n\n\
+         Exit status: 0 all well, 1 a check failed, 2 wrong usage."
     );
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [name] = arguments.as_slice() else {
+    let Some((name, rest)) = arguments.split_first() else {
         help();
-        return ExitCode::from(if arguments.is_empty() { 0 } else { 2 });
+        return ExitCode::SUCCESS;
     };
     if name == "--help" || name == "-h" || name == "help" {
         help();
         return ExitCode::SUCCESS;
     }
-    let Some((_, _, command)) = COMMANDS.iter().find(|(known, _, _)| known == name) else {
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
         eprintln!("xtask: no command {name:?}; see cargo xtask --help");
         return ExitCode::from(2);
     };
-    match command() {
+    if rest
+        .iter()
+        .any(|argument| argument == "--help" || argument == "-h")
+    {
+        help();
+        return ExitCode::SUCCESS;
+    }
+    let unwanted = rest
+        .iter()
+        .find(|argument| command.takes.is_empty() || argument.starts_with('-'));
+    if let Some(unwanted) = unwanted {
+        eprintln!("xtask {name}: {unwanted:?} means nothing here; see cargo xtask --help");
+        return ExitCode::from(2);
+    }
+    match (command.run)(rest) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("xtask {name}: {reason}");
