@@ -98,9 +98,10 @@ pub fn longest_piece(limits: &Limits, rule: PageRule) -> u32 {
 pub struct PhysicalSector {
     /// Length of a physical sector, bytes.
     pub bytes: u32,
-    /// Distance of the first physical sector boundary from the start of block 0, bytes:
-    /// `BytesOffsetForSectorAlignment`, which is the lowest aligned block of READ CAPACITY(16)
-    /// times the block size.
+    /// Distance of the first physical sector boundary from the start of block 0, bytes: the lowest
+    /// aligned block of READ CAPACITY(16) times the block size.
+    /// `BytesOffsetForSectorAlignment` says the other part of that sector, how far into it block 0
+    /// lies (classpnp utils.c, InterpretReadCapacity16Data).
     pub first_aligned: u32,
 }
 

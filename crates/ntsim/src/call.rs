@@ -26,6 +26,16 @@ macro_rules! routine {
             type Args = ($($arg,)*);
             type Ret = R;
             unsafe fn invoke(self, ($($value,)*): Self::Args) -> R {
+                #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+                if crate::pe::contains(self as *const () as usize) {
+                    // SAFETY: only the convention differs, and what lies among the images was
+                    // compiled for this one.
+                    let routine = unsafe {
+                        core::mem::transmute::<Self, unsafe extern "win64" fn($($arg),*) -> R>(self)
+                    };
+                    // SAFETY: the caller's contract.
+                    return unsafe { routine($($value),*) };
+                }
                 // SAFETY: the caller's contract.
                 unsafe { self($($value),*) }
             }

@@ -14,18 +14,22 @@
 //! | [`call`], [`export`] | the two directions between kernel and driver |
 //! | [`registry`] | keys and values |
 //! | [`wdf`] | KMDF 1.15, as far as filters use it |
+//! | [`pe`] | driver binaries |
 //! | [`pnp`] | loading drivers, building and starting devices, removing them |
-//! | [`port`], [`world`] | the port driver with its adapter and disk; whole scenarios |
+//! | [`port`], [`class`] | the port driver with its adapter and disk; the disk class driver |
+//! | [`world`] | whole scenarios, and a small file system on top of them |
 //! | [`abi`], [`ntddk`] | names as drivers know them |
 
 pub mod abi;
 pub mod call;
+pub mod class;
 pub mod export;
 pub mod io;
 pub mod ke;
 pub mod machine;
 pub mod memory;
 pub mod ntddk;
+pub mod pe;
 pub mod pnp;
 pub mod port;
 pub mod registry;
@@ -34,4 +38,4 @@ pub mod world;
 
 pub use machine::{BugCheck, Clock, Config, Machine};
 pub use pnp::{Devnode, Driver};
-pub use world::{Buffer, Done, Pending, Report, Shape, Stack, World};
+pub use world::{Buffer, Done, Pending, Report, Shape, Stack, StackKind, World};

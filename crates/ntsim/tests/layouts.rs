@@ -10,6 +10,7 @@ use std::mem::{align_of, offset_of, size_of};
 use ntsim::abi;
 use windows_sys::Wdk::Foundation as wf;
 use windows_sys::Wdk::System::SystemServices as ws;
+use windows_sys::Win32::Devices::Properties as properties;
 use windows_sys::Win32::Foundation as f;
 use windows_sys::Win32::Storage::IscsiDisc as iscsi;
 use windows_sys::Win32::System::IO as io;
@@ -61,6 +62,7 @@ fn kernel_structures() {
         abi::IO_STATUS_BLOCK = io::IO_STATUS_BLOCK { Information }
         abi::LIST_ENTRY = k::LIST_ENTRY { Flink, Blink }
         abi::UNICODE_STRING = f::UNICODE_STRING { Length, MaximumLength, Buffer }
+        abi::DEVPROPKEY = f::DEVPROPKEY { fmtid, pid }
         abi::OBJECT_ATTRIBUTES = wf::OBJECT_ATTRIBUTES { Length, RootDirectory, ObjectName, Attributes }
     }
 }
@@ -160,6 +162,7 @@ fn constants() {
         (abi::IRP_MN_SURPRISE_REMOVAL, ws::IRP_MN_SURPRISE_REMOVAL),
         (abi::SL_PENDING_RETURNED, ws::SL_PENDING_RETURNED),
         (abi::SL_INVOKE_ON_ERROR, ws::SL_INVOKE_ON_ERROR),
+        (abi::DEVPROP_TYPE_STRING, properties::DEVPROP_TYPE_STRING),
         (
             abi::DO_DIRECT_IO,
             windows_sys::Wdk::Storage::FileSystem::DO_DIRECT_IO,
@@ -182,6 +185,8 @@ fn the_framework_table_is_that_of_1_15() {
     assert_eq!(index::WdfDeviceWdmDispatchPreprocessedIrpTableIndex, 34);
     assert_eq!(index::WdfIoTargetSendIoctlSynchronouslyTableIndex, 186);
     assert_eq!(index::WdfFdoInitQueryPropertyExTableIndex, 436);
+    assert_eq!(index::WdfDeviceSetAlignmentRequirementTableIndex, 53);
+    assert_eq!(index::WdfDeviceQueryPropertyExTableIndex, 433);
 }
 
 #[test]
@@ -195,6 +200,9 @@ fn the_export_table_names_each_function_once() {
         "IofCallDriver",
         "IofCompleteRequest",
         "IoBuildPartialMdl",
+        "IoGetLowerDeviceObject",
+        "IoGetDevicePropertyData",
+        "ObfDereferenceObject",
         "KeBugCheckEx",
     ] {
         assert!(names.contains(&name), "{name}");

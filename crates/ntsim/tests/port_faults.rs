@@ -27,6 +27,25 @@ fn function(stack: &Stack, function: u32) -> ScsiDone {
 }
 
 #[test]
+fn a_lack_of_resources_is_told_also_where_the_queue_freezes() {
+    for extended in [false, true] {
+        World::without_filter()
+            .hba(Hba::unlimited().extended_srb(extended))
+            .run(|stack| {
+                let buffer = stack.buffer(4096, 0);
+                stack.port().fault(Fault::new(Kind::NoResourcesSystem));
+                let cdb = read_write_cdb(Direction::Read, 0, 8, 10);
+                let read = stack.scsi(&cdb).buffer(&buffer);
+                let done = read.without_flags(SRB_FLAGS_NO_QUEUE_FREEZE).send().wait();
+                assert_eq!((done.srb_status, done.frozen), (0x30, true));
+                assert_eq!(done.system_status, STATUS_INSUFFICIENT_RESOURCES);
+                assert_eq!(function(stack, SRB_FUNCTION_RELEASE_QUEUE).srb_status, 1);
+            })
+            .expect("no bug check");
+    }
+}
+
+#[test]
 fn every_kind_of_fault_looks_as_a_port_would_show_it() {
     use Kind::{
         Aborted, AbortedCommand, BusReset, Busy, DataOverrun, Flushed, Frozen, Hang, HardwareError,

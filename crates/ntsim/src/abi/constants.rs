@@ -1,6 +1,6 @@
 //! `#define` constants; bindgen makes them `u32` unless the header says otherwise.
 
-use super::{POOL_FLAGS, ULONG};
+use super::POOL_FLAGS;
 
 pub const DISPATCH_LEVEL: u32 = 2;
 pub const APC_LEVEL: u32 = 1;
@@ -454,11 +454,11 @@ pub const POOL_FLAG_RESERVED2: POOL_FLAGS = 0x0000_0000_0000_0200;
 pub const POOL_FLAG_RESERVED3: POOL_FLAGS = 0x0000_0000_0000_0400;
 pub const POOL_FLAG_SPECIAL_POOL: POOL_FLAGS = 0x0000_0001_0000_0000;
 
-pub const DPFLTR_IHVDRIVER_ID: ULONG = 77;
-pub const DPFLTR_ERROR_LEVEL: ULONG = 0;
-pub const DPFLTR_WARNING_LEVEL: ULONG = 1;
-pub const DPFLTR_TRACE_LEVEL: ULONG = 2;
-pub const DPFLTR_INFO_LEVEL: ULONG = 3;
+pub const DPFLTR_IHVDRIVER_ID: u32 = 77;
+pub const DPFLTR_ERROR_LEVEL: u32 = 0;
+pub const DPFLTR_WARNING_LEVEL: u32 = 1;
+pub const DPFLTR_TRACE_LEVEL: u32 = 2;
+pub const DPFLTR_INFO_LEVEL: u32 = 3;
 
 pub const VPD_SUPPORTED_PAGES: u32 = 0x00;
 pub const VPD_SERIAL_NUMBER: u32 = 0x80;

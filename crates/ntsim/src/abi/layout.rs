@@ -153,6 +153,8 @@ layout!(_CDB__CDB16: 16, 1; TransferLength 10);
 layout!(_WDF_REQUEST_SEND_OPTIONS: 16, 8; Timeout 8);
 layout!(_WDF_REQUEST_REUSE_PARAMS: 24, 8; NewIrp 16);
 layout!(_WDF_DRIVER_GLOBALS: 56, 8; DriverName 16, DisplaceDriverUnload 48);
+layout!(_DEVPROPKEY: 20, 4; fmtid 0, pid 16);
+layout!(_WDF_DEVICE_PROPERTY_DATA: 24, 8; Size 0, PropertyKey 8, Lcid 16, Flags 20);
 layout!(_WDF_DPC_CONFIG: 24, 8; EvtDpcFunc 8);
 layout!(_IO_ERROR_LOG_PACKET: 48, 8; ErrorCode 12, DeviceOffset 32, DumpData 40);
 layout!(_EVENT_DESCRIPTOR: 16, 8; Keyword 8);

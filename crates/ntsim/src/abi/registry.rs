@@ -92,3 +92,5 @@ pub struct _DEVPROPKEY {
     pub pid: DEVPROPID,
 }
 pub type DEVPROPKEY = _DEVPROPKEY;
+
+pub const DEVPROP_TYPE_STRING: u32 = 18;

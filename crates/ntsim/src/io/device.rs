@@ -423,6 +423,27 @@ pub(super) mod exports {
             top
         }
 
+        /// The device that a device is attached to, with a reference to it: null at the bottom of a
+        /// stack, and for a device that is being deleted.
+        fn IoGetLowerDeviceObject(DeviceObject: PDEVICE_OBJECT) -> PDEVICE_OBJECT {
+            run.irql_at_most(DISPATCH);
+            let context = run.context();
+            let gone = {
+                let io = lock(&context.machine.io);
+                let device = io.devices.by_address.get(&DeviceObject.addr());
+                device.is_none_or(|device| device.deleted)
+            };
+            if gone {
+                return std::ptr::null_mut();
+            }
+            // SAFETY: the caller's device, which is in the table.
+            let lower = unsafe { (*(*DeviceObject).DeviceObjectExtension).AttachedTo };
+            if !lower.is_null() {
+                reference(context, lower);
+            }
+            lower
+        }
+
         /// The top of a named device's stack, and a file object that stands for the open handle.
         fn IoGetDeviceObjectPointer(ObjectName: PUNICODE_STRING, DesiredAccess: ACCESS_MASK, FileObject: *mut PFILE_OBJECT, DeviceObject: *mut PDEVICE_OBJECT) -> NTSTATUS {
             run.irql_at_most(0);

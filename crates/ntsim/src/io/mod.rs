@@ -11,9 +11,11 @@ mod error_log;
 mod irp;
 mod leaks;
 mod priority;
+mod property;
 mod remove_lock;
 mod send;
 mod state;
+mod watch;
 mod work_item;
 
 pub use build::{IoControl, build_io_control};
@@ -25,6 +27,7 @@ pub use device::{
 pub use error_log::{ErrorLogRecord, error_log};
 pub use irp::{allocate_irp, current_location, free_irp, next_location, reuse_irp};
 pub use send::call_driver;
+pub use watch::{Arrival, arrivals, filter_routine, unwatch, watch};
 
 pub(crate) use remove_lock::forget_range;
 pub(crate) use state::IoState;
@@ -42,6 +45,7 @@ pub(crate) const TABLES: &[&[crate::export::Export]] = &[
     error_log::exports::TABLE,
     irp::exports::TABLE,
     priority::TABLE,
+    property::TABLE,
     remove_lock::exports::TABLE,
     send::exports::TABLE,
     work_item::TABLE,
@@ -59,6 +63,7 @@ pub mod exports {
     pub use super::error_log::exports::*;
     pub use super::irp::exports::*;
     pub use super::priority::*;
+    pub use super::property::*;
     pub use super::remove_lock::exports::*;
     pub use super::send::exports::*;
     pub use super::work_item::*;

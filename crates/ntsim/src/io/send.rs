@@ -3,6 +3,7 @@
 use super::complete::complete;
 use super::irp::{current_location, set_current, tell};
 use super::state::Ticket;
+use super::watch;
 use crate::abi::{
     IO_TYPE_IRP, NTSTATUS, PDEVICE_OBJECT, PDRIVER_DISPATCH, PIO_STACK_LOCATION, PIRP,
     SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED,
@@ -71,7 +72,17 @@ unsafe fn send(context: &Context, device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS
         location: level,
         ..Event::default()
     };
-    let dispatch = lock(&machine.io).irps.sent(&ticket, event, target, mdl);
+    // SAFETY: as above.
+    let routine = unsafe { has_routine(location) };
+    let (dispatch, watched) = {
+        let mut io = lock(&machine.io);
+        let dispatch = io.irps.sent(&ticket, event, target, mdl, routine);
+        (dispatch, io.watched.contains_key(&device.addr()))
+    };
+    if watched {
+        // SAFETY: as above.
+        unsafe { watch::arrived(context, device, irp) };
+    }
     if ticket.first && mdl != 0 {
         let users = lock(&machine.memory.mdls).in_flight(mdl, true);
         if users > 1 {
@@ -213,6 +224,18 @@ unsafe fn copied_routine(location: PIO_STACK_LOCATION) -> bool {
             && routine(location) == routine(above)
             && (*location).Context == (*above).Context
     }
+}
+
+/// Whether a driver has set a completion routine in a location. The framework's own, which gives a
+/// remove lock back, is none of a driver's.
+///
+/// # Safety
+/// The caller has the IRP that `location` belongs to.
+unsafe fn has_routine(location: PIO_STACK_LOCATION) -> bool {
+    // SAFETY: the caller's contract.
+    let (control, routine) = unsafe { ((*location).Control, (*location).CompletionRoutine) };
+    let address = routine.map_or(0, |routine| routine as *const () as usize);
+    control & INVOKE != 0 && address != 0 && !crate::wdf::is_own_routine(address)
 }
 
 /// # Safety

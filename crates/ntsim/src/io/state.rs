@@ -21,6 +21,7 @@ pub(crate) struct IoState {
     pub(crate) devices: DeviceTable,
     pub(crate) remove_locks: AddressMap<super::remove_lock::Held>,
     pub(crate) activity: AddressMap<GUID>,
+    pub(crate) watched: AddressMap<Vec<super::Arrival>>,
 }
 
 /// How an IRP came to be, which says who finishes it.
@@ -68,6 +69,9 @@ pub(crate) struct IrpRecord {
     pub(crate) mdl: usize,
     /// Dispatch routines whose result is still to be compared, innermost last.
     dispatches: Vec<(i8, u32)>,
+    /// Who set the completion routine in the location that it was last sent to, if one is set. A
+    /// driver that skips its location leaves there what the driver above has set.
+    pub(crate) routine_of: Option<DriverId>,
     pub(crate) story: Story,
 }
 
@@ -177,6 +181,7 @@ impl IrpTable {
             top: 0,
             mdl: 0,
             dispatches: Vec::new(),
+            routine_of: None,
             story: Story::default(),
         };
         let index = if let Some(index) = self.free.pop() {
@@ -294,9 +299,17 @@ impl IrpTable {
         })
     }
 
-    /// The IRP goes to `target` at `event.location`. Returns the number under which the result of
-    /// the dispatch routine is awaited.
-    pub(crate) fn sent(&mut self, ticket: &Ticket, event: Event, target: Frame, mdl: usize) -> u32 {
+    /// The IRP goes to `target` at `event.location`, in which there is a completion routine of a
+    /// driver, or not. Returns the number under which the result of the dispatch routine is
+    /// awaited.
+    pub(crate) fn sent(
+        &mut self,
+        ticket: &Ticket,
+        event: Event,
+        target: Frame,
+        mdl: usize,
+        routine: bool,
+    ) -> u32 {
         let dispatch = Dispatch {
             owner_is_driver: target.owner == Owner::Driver,
             ..Dispatch::default()
@@ -313,6 +326,10 @@ impl IrpTable {
             record.place = Place::InFlight;
             record.top = event.location;
             record.mdl = mdl;
+        }
+        let skipped = |&(level, _): &(i8, u32)| level == event.location;
+        if !record.dispatches.last().is_some_and(skipped) {
+            record.routine_of = routine.then_some(event.driver);
         }
         record.epoch += 1;
         record.holder = target.driver;

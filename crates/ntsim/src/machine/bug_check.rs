@@ -29,6 +29,16 @@ pub mod codes {
     pub const MULTIPLE_IRP_COMPLETE_REQUESTS: u32 = 0x44;
     /// An address that is nobody's was used.
     pub const PAGE_FAULT_IN_NONPAGED_AREA: u32 = 0x50;
+    /// A bad address was used at `DISPATCH_LEVEL`.
+    pub const DRIVER_IRQL_NOT_LESS_OR_EQUAL: u32 = 0xD1;
+    /// Memory that may only be read was written.
+    pub const ATTEMPTED_WRITE_TO_READONLY_MEMORY: u32 = 0xBE;
+    /// Data were run.
+    pub const ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY: u32 = 0xFC;
+    /// Code of an unloaded driver was called.
+    pub const DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS: u32 = 0xCE;
+    /// A driver found its own data structures corrupted (`__fastfail`).
+    pub const KERNEL_SECURITY_CHECK_FAILURE: u32 = 0x139;
     /// The kernel stack overflowed (parameter 1 is 8, a double fault).
     pub const UNEXPECTED_KERNEL_MODE_TRAP: u32 = 0x7F;
     /// A driver tried to unload or free something with pages still locked.
@@ -133,6 +143,13 @@ pub fn name_of(code: u32) -> &'static str {
         codes::TARGET_MDL_TOO_SMALL => "TARGET_MDL_TOO_SMALL",
         codes::MULTIPLE_IRP_COMPLETE_REQUESTS => "MULTIPLE_IRP_COMPLETE_REQUESTS",
         codes::PAGE_FAULT_IN_NONPAGED_AREA => "PAGE_FAULT_IN_NONPAGED_AREA",
+        codes::DRIVER_IRQL_NOT_LESS_OR_EQUAL => "DRIVER_IRQL_NOT_LESS_OR_EQUAL",
+        codes::ATTEMPTED_WRITE_TO_READONLY_MEMORY => "ATTEMPTED_WRITE_TO_READONLY_MEMORY",
+        codes::ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY => "ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY",
+        codes::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS => {
+            "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS"
+        }
+        codes::KERNEL_SECURITY_CHECK_FAILURE => "KERNEL_SECURITY_CHECK_FAILURE",
         codes::UNEXPECTED_KERNEL_MODE_TRAP => "UNEXPECTED_KERNEL_MODE_TRAP",
         codes::DRIVER_LEFT_LOCKED_PAGES_IN_PROCESS => "DRIVER_LEFT_LOCKED_PAGES_IN_PROCESS",
         codes::SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION => "SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION",

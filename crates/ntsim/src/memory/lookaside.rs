@@ -180,6 +180,7 @@ unsafe fn allocate_entry(context: &Context, list: PLOOKASIDE_LIST_EX) -> PVOID {
         bytes,
         tag,
         kind & 1 == _POOL_TYPE::PagedPool,
+        super::pool::ALIGNMENT,
     )
 }
 

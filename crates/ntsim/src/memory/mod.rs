@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 pub(crate) use block::Blocks;
 pub use frames::{FrameSet, FrameTable, Placement, allocate_frames, with_frames};
 pub use mdl::{build_mdl, free_mdl, mdl_pfns};
-pub use pool::{pool_allocate, pool_blocks, pool_free};
+pub use pool::{pool_allocate, pool_allocate_cache_aligned, pool_blocks, pool_free};
 
 pub(crate) use lookaside::Lists;
 pub(crate) use map::{lock_kernel_buffer, release_kernel_buffer};

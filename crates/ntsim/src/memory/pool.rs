@@ -11,7 +11,9 @@ use crate::machine::{AllocationKind, DriverId, Machine, Owner, Violation, codes,
 /// Bytes behind each block that nobody may write. Miri needs none: it sees the block's true end.
 const GUARD: usize = if cfg!(miri) { 0 } else { 16 };
 const GUARD_BYTE: u8 = 0xBD;
-const ALIGNMENT: usize = 16;
+pub(super) const ALIGNMENT: usize = 16;
+/// Of x64 processors.
+const CACHE_LINE: usize = 64;
 
 pub(crate) struct PoolBlock {
     block: *mut u8,
@@ -126,7 +128,16 @@ pub(crate) fn tag_text(tag: u32) -> String {
 /// If `bytes` is 0.
 pub fn pool_allocate(owner: Owner, bytes: usize, tag: u32) -> PVOID {
     let context = context::current();
-    allocate(&context, owner, bytes, tag, false)
+    allocate(&context, owner, bytes, tag, false, ALIGNMENT)
+}
+
+/// The same on a cache line of its own, where adapters want their data.
+///
+/// # Panics
+/// If `bytes` is 0.
+pub fn pool_allocate_cache_aligned(owner: Owner, bytes: usize, tag: u32) -> PVOID {
+    let context = context::current();
+    allocate(&context, owner, bytes, tag, false, CACHE_LINE)
 }
 
 /// How many blocks of `owner` with `tag` are allocated now.
@@ -157,8 +168,9 @@ pub(super) fn allocate(
     bytes: usize,
     tag: u32,
     paged: bool,
+    alignment: usize,
 ) -> PVOID {
-    let alignment = if bytes >= PAGE { PAGE } else { ALIGNMENT };
+    let alignment = if bytes >= PAGE { PAGE } else { alignment };
     let layout = Layout::from_size_align(bytes + GUARD, alignment).expect("a size that exists");
     let block = Blocks::allocate(layout);
     // SAFETY: the guard follows the caller's bytes in the same block.
@@ -255,10 +267,10 @@ fn check_guard(block: &PoolBlock) {
 pub(super) mod exports {
     //! `ExAllocatePool2` and its counterparts.
 
-    use super::{Violation, allocate, free, tag_text};
+    use super::{ALIGNMENT, CACHE_LINE, Violation, allocate, free, tag_text};
     use crate::abi::{
-        APC_LEVEL, KIRQL, POOL_FLAG_NON_PAGED, POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED,
-        POOL_FLAGS, PVOID, SIZE_T, ULONG,
+        APC_LEVEL, KIRQL, POOL_FLAG_CACHE_ALIGNED, POOL_FLAG_NON_PAGED,
+        POOL_FLAG_NON_PAGED_EXECUTE, POOL_FLAG_PAGED, POOL_FLAGS, PVOID, SIZE_T, ULONG,
     };
     use crate::export::exports;
     use crate::machine::AllocationKind;
@@ -290,7 +302,12 @@ pub(super) mod exports {
             {
                 return std::ptr::null_mut();
             }
-            allocate(context, owner, bytes, Tag, paged)
+            let alignment = if Flags & POOL_FLAG_CACHE_ALIGNED == 0 {
+                ALIGNMENT
+            } else {
+                CACHE_LINE
+            };
+            allocate(context, owner, bytes, Tag, paged, alignment)
         }
 
         /// Frees pool.

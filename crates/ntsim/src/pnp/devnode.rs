@@ -93,7 +93,8 @@ impl DevnodeBuilder {
         self
     }
 
-    /// Builds the stack: every driver is loaded if need be and gets its `AddDevice` call.
+    /// Builds the stack: the registry names its drivers, then each of them, from the bottom up, is
+    /// loaded if need be and gets its `AddDevice` call.
     ///
     /// # Errors
     ///
@@ -133,6 +134,7 @@ impl DevnodeBuilder {
             self.instance.clone()
         };
         let paths = RegistryPaths {
+            instance: format!(r"{}\{instance}", registry::ENUM),
             hardware: hardware_key(&instance),
             software: format!(
                 r"{}\{{4d36e967-e325-11ce-bfc1-08002be10318}}\{number:04}",
@@ -143,8 +145,13 @@ impl DevnodeBuilder {
         registry.create_key(&paths.hardware);
         registry.create_key(&paths.software);
         if let Some(function) = &self.function {
-            let key = format!(r"{}\{instance}", registry::ENUM);
-            registry.set(&key, "Service", Value::sz(function.name()));
+            registry.set(&paths.instance, "Service", Value::sz(function.name()));
+        }
+        for (name, filters) in [("LowerFilters", &self.lower), ("UpperFilters", &self.upper)] {
+            let names: Vec<&str> = filters.iter().map(Driver::name).collect();
+            if !names.is_empty() {
+                registry.set(&paths.instance, name, Value::multi_sz(&names));
+            }
         }
         state.devices.insert(self.pdo.0.addr(), paths);
     }

@@ -8,6 +8,7 @@ use crate::abi::{
     STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, UNICODE_STRING,
 };
 use crate::machine::{Machine, Owner};
+use crate::pe::{self, Binary};
 use crate::registry::{self, Registry};
 use crate::wdf::{self, Shared};
 use crate::{call, io};
@@ -22,10 +23,12 @@ pub struct Driver {
     code: Code,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Code {
     /// Sources that are linked into this program.
     Linked(DriverEntry),
+    /// A driver binary.
+    Image(Arc<Binary>),
     /// A driver object that a part of the simulation has made and initialised itself.
     Existing(Shared<DRIVER_OBJECT>),
 }
@@ -37,6 +40,13 @@ impl Driver {
         Self {
             name: name.into(),
             code: Code::Linked(entry),
+        }
+    }
+
+    pub(crate) fn image(name: &str, binary: Arc<Binary>) -> Self {
+        Self {
+            name: name.into(),
+            code: Code::Image(binary),
         }
     }
 
@@ -70,17 +80,23 @@ impl Driver {
         if let Some(loaded) = self.loaded() {
             return Ok(loaded);
         }
-        match self.code {
-            Code::Existing(driver_object) => Ok(driver_object.0),
-            Code::Linked(entry) => {
-                let driver_object = self.run_entry(entry)?;
-                Manager::current()
-                    .lock()
-                    .loaded
-                    .insert(Arc::clone(&self.name), Shared(driver_object));
-                Ok(driver_object)
-            }
-        }
+        let driver_object = match &self.code {
+            Code::Existing(driver_object) => return Ok(driver_object.0),
+            Code::Linked(entry) => self.run_entry(|driver_object, path| {
+                // SAFETY: called once, at PASSIVE_LEVEL, as [DRIVER_INITIALIZE of wdm.h] says;
+                // object and path live through the call.
+                unsafe { entry(driver_object, path) }
+            })?,
+            Code::Image(binary) => self.run_entry(|driver_object, path| {
+                // SAFETY: as above.
+                unsafe { pe::start(binary, driver_object, path) }
+            })?,
+        };
+        Manager::current()
+            .lock()
+            .loaded
+            .insert(Arc::clone(&self.name), Shared(driver_object));
+        Ok(driver_object)
     }
 
     fn loaded(&self) -> Option<PDRIVER_OBJECT> {
@@ -92,7 +108,10 @@ impl Driver {
             .map(|driver_object| driver_object.0)
     }
 
-    fn run_entry(&self, entry: DriverEntry) -> Result<PDRIVER_OBJECT, NTSTATUS> {
+    fn run_entry(
+        &self,
+        entry: impl FnOnce(PDRIVER_OBJECT, PCUNICODE_STRING) -> NTSTATUS,
+    ) -> Result<PDRIVER_OBJECT, NTSTATUS> {
         let key = format!(r"{}\{}", registry::SERVICES, self.name);
         Registry::current().create_key(&key);
         let driver_object = io::create_driver(&self.name, Owner::Driver);
@@ -104,16 +123,13 @@ impl Driver {
         };
         // SAFETY: made above.
         let id = unsafe { io::driver_id(driver_object) };
-        let status = wdf::driver_entry(&self.name, id, || {
-            // SAFETY: called once, at PASSIVE_LEVEL, as [DRIVER_INITIALIZE of wdm.h] says; object
-            // and path live through the call.
-            unsafe { entry(driver_object, &raw const path) }
-        });
+        let status = wdf::driver_entry(&self.name, id, || entry(driver_object, &raw const path));
         if NT_SUCCESS(status) {
             return Ok(driver_object);
         }
         wdf::abandon_driver(driver_object);
         Machine::current().check_leaks(id);
+        pe::forget(driver_object);
         // SAFETY: the driver was never loaded, so that nobody has its object.
         unsafe { io::delete_driver(driver_object) };
         Err(status)
@@ -145,6 +161,7 @@ impl Driver {
         });
         Manager::current().lock().loaded.remove(&self.name);
         Machine::current().check_leaks(id);
+        pe::forget(driver_object);
         // SAFETY: it has no devices and no code runs any more.
         unsafe { io::delete_driver(driver_object) };
         Ok(())
@@ -174,6 +191,7 @@ impl std::fmt::Debug for Driver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match self.code {
             Code::Linked(_) => "linked",
+            Code::Image(_) => "binary",
             Code::Existing(_) => "existing",
         };
         write!(f, "Driver({}, {kind})", self.name)

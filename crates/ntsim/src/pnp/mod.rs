@@ -10,6 +10,7 @@
 
 mod devnode;
 mod driver;
+mod property;
 mod request;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use devnode::{DevicePower, Devnode, DevnodeBuilder, Usage};
 pub use driver::{Driver, DriverEntry};
+pub(crate) use property::property;
 
 use crate::abi::{DRIVER_OBJECT, PDEVICE_OBJECT};
 use crate::machine::Machine;
@@ -26,6 +28,8 @@ use crate::wdf::Shared;
 /// The registry keys of a device.
 #[derive(Clone, Debug)]
 pub(crate) struct RegistryPaths {
+    /// The key of the device instance itself.
+    pub(crate) instance: String,
     pub(crate) hardware: String,
     pub(crate) software: String,
 }

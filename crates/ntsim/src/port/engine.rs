@@ -322,7 +322,7 @@ impl Port {
                 }
             }
         }
-        if srb_status == SRB_STATUS_INTERNAL_ERROR {
+        if u32::from(effect.srb_status) == SRB_STATUS_INTERNAL_ERROR {
             srb.set_system_status(effect.system_status);
         }
         srb.set_scsi_status(effect.scsi_status);

@@ -7,8 +7,8 @@ use super::pnp;
 use crate::abi::{
     _MEMORY_CACHING_TYPE, _MODE, FILE_DEVICE_MASS_STORAGE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE,
     IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_MAXIMUM_FUNCTION, IRP_MJ_PNP, IRP_MJ_POWER,
-    IRP_MJ_SCSI, MDL_PARTIAL, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, PIO_STACK_LOCATION, PIRP,
-    PMDL, PVOID, SL_PENDING_RETURNED,
+    IRP_MJ_SCSI, MDL_MAPPED_TO_SYSTEM_VA, MDL_PARTIAL, MDL_SOURCE_IS_NONPAGED_POOL, NTSTATUS,
+    PDEVICE_OBJECT, PDRIVER_OBJECT, PIO_STACK_LOCATION, PIRP, PMDL, PVOID, SL_PENDING_RETURNED,
 };
 use crate::machine::Owner;
 use crate::{call, io, ke, machine, memory, ntddk};
@@ -107,13 +107,18 @@ pub(crate) fn allocated() -> usize {
     memory::pool_blocks(Owner::Port, TAG)
 }
 
-/// Maps an MDL into system space.
+/// `MmGetSystemAddressForMdlSafe`: maps an MDL into system space, unless it is mapped already or
+/// describes nonpaged pool, which always is. Gives the address of a new mapping, else null.
 ///
 /// # Safety
 /// The caller owns `mdl`, whose pages are locked.
 pub(crate) unsafe fn map(mdl: PMDL) -> PVOID {
+    const MAPPED: u32 = MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL;
     // SAFETY: the caller owns the locked MDL.
     unsafe {
+        if u32::from((*mdl).MdlFlags.cast_unsigned()) & MAPPED != 0 {
+            return core::ptr::null_mut();
+        }
         ntddk::MmMapLockedPagesSpecifyCache(
             mdl,
             _MODE::KernelMode as i8,

@@ -233,11 +233,14 @@ impl Port {
         bytes
     }
 
-    /// `STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR`, 28 bytes.
+    /// `STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR`, 28 bytes. Where the disk says which block is the first
+    /// to begin a physical one, this says how far into a physical block block 0 lies.
     fn alignment_descriptor(&self) -> Vec<u8> {
         let geometry = self.disk.geometry;
-        let physical = geometry.blocks_per_physical * geometry.sector;
-        let offset = u32::from(geometry.lowest_aligned) * geometry.sector;
+        let per_physical = geometry.blocks_per_physical;
+        let before = u32::from(geometry.lowest_aligned) % per_physical;
+        let offset = (per_physical - before) % per_physical * geometry.sector;
+        let physical = per_physical * geometry.sector;
         [28, 28, 0, 0, geometry.sector, physical, offset]
             .into_iter()
             .flat_map(u32::to_le_bytes)

@@ -23,6 +23,11 @@ pub struct PortRecord {
     pub irp_flags: u32,
     /// `IoGetIoPriorityHint` of the IRP.
     pub priority: u32,
+    /// `Tail.Overlay.Thread` of the IRP.
+    pub thread: usize,
+    /// A driver under test has set a completion routine for what it passed on: set in a request of
+    /// its own making, and not set in one that it let through untouched.
+    pub filter_routine: bool,
     /// I/O control code, for device control requests.
     pub control_code: u32,
     /// SRB function, with the extended format's own function resolved.
@@ -340,8 +345,13 @@ impl Recorder {
         self.hash
     }
 
-    /// Addresses stay out: they differ from run to run. Times and the order of completion are in.
+    /// Addresses stay out: they differ from run to run, and so does the place in its page of a small
+    /// command's data, which is in a driver's pool. Times and the order of completion are in.
     fn hash_in(&mut self, record: &PortRecord) {
+        let place = match record.direction {
+            Some(_) => u64::from(record.page_offset) << 32 | u64::from(record.span_pages),
+            None => 0,
+        };
         let cdb = u128::from_le_bytes(record.cdb);
         let outcome = &record.outcome;
         for word in [
@@ -354,7 +364,7 @@ impl Recorder {
             cdb as u64,
             (cdb >> 64) as u64,
             u64::from(record.bytes) << 32 | u64::from(record.srb_flags),
-            u64::from(record.page_offset) << 32 | u64::from(record.span_pages),
+            place,
             u64::from(record.timeout) << 32 | u64::from(outcome.moved),
             u64::from(outcome.status as u32) << 32
                 | u64::from(outcome.srb_status) << 8

@@ -10,7 +10,8 @@ use super::host;
 use super::record::{Capture, PortRecord};
 use super::rng::mix;
 use super::srb::{PORT_LABEL, Srb};
-use crate::abi::{PIO_STACK_LOCATION, PIRP, PMDL, PVOID};
+use crate::abi::{IRP_MJ_DEVICE_CONTROL, PIO_STACK_LOCATION, PIRP, PMDL, PVOID};
+use crate::io;
 
 /// An IRP with what the port knows of it.
 pub(crate) struct Request {
@@ -158,13 +159,21 @@ pub(crate) unsafe fn arrival(irp: PIRP, sequence: u64) -> PortRecord {
     // SAFETY: the caller owns the IRP and its current stack location.
     unsafe {
         let location = host::current_location(irp);
+        let control_code = if u32::from((*location).MajorFunction) == IRP_MJ_DEVICE_CONTROL {
+            (*location).Parameters.DeviceIoControl.IoControlCode
+        } else {
+            0
+        };
         PortRecord {
             sequence,
+            control_code,
             major: (*location).MajorFunction,
             minor: (*location).MinorFunction,
             stack_flags: (*location).Flags,
             irp_flags: (*irp).Flags,
             priority: host::priority(irp),
+            thread: (*irp).Tail.Overlay.Thread.addr(),
+            filter_routine: io::filter_routine(irp),
             irp: irp.addr(),
             mdl: (*irp).MdlAddress.addr(),
             mdls: chain_length((*irp).MdlAddress),

@@ -240,13 +240,18 @@ pub(crate) mod calls {
         Arc, Body, NTSTATUS, Object, PDEVICE_OBJECT, Shared, WDFDEVICE, extension, object, ptr,
     };
     use crate::abi::{
-        ACCESS_MASK, PWDF_OBJECT_ATTRIBUTES, PWDFDEVICE_INIT, STATUS_SUCCESS, ULONG, WDFCMRESLIST,
-        WDFDRIVER, WDFIOTARGET, WDFKEY,
+        ACCESS_MASK, PDEVPROPTYPE, PULONG, PVOID, PWDF_DEVICE_PROPERTY_DATA,
+        PWDF_OBJECT_ATTRIBUTES, PWDFDEVICE_INIT, STATUS_INVALID_PARAMETER, STATUS_SUCCESS, ULONG,
+        WDFCMRESLIST, WDFDRIVER, WDFIOTARGET, WDFKEY,
     };
+    use crate::ntddk;
     use crate::wdf::driver::{self, DISPATCH, PASSIVE};
     use crate::wdf::table::wdf_functions;
-    use crate::wdf::violation::{not_null, require_irql};
+    use crate::wdf::violation::{not_null, require_irql, require_size};
     use crate::wdf::{init, key};
+
+    /// `APC_LEVEL` as an IRQL.
+    const APC: u8 = crate::abi::APC_LEVEL as u8;
 
     fn device(function: &str, handle: WDFDEVICE) -> Arc<Object> {
         let object = object::any(function, handle);
@@ -378,6 +383,44 @@ pub(crate) mod calls {
             let wdm = field("WdfDeviceGetCharacteristics", Device, |device| device.wdm);
             // SAFETY: the device object lives as long as its framework device.
             unsafe { (*wdm).Characteristics }
+        }
+
+        /// Reads a property of the device by its key. Up to `APC_LEVEL` (`fxdeviceapi.cpp`).
+        433 fn WdfDeviceQueryPropertyEx(
+            Device: WDFDEVICE,
+            DeviceProperty: PWDF_DEVICE_PROPERTY_DATA,
+            BufferLength: ULONG,
+            PropertyBuffer: PVOID,
+            RequiredSize: PULONG,
+            Type: PDEVPROPTYPE,
+        ) -> NTSTATUS {
+            const NAME: &str = "WdfDeviceQueryPropertyEx";
+            let physical = device(NAME, Device).device(NAME).physical.0;
+            not_null(NAME, "DeviceProperty", DeviceProperty);
+            // SAFETY: checked against NULL; the caller vouches for what it points to.
+            let asked = unsafe { *DeviceProperty };
+            require_size(NAME, "DeviceProperty", asked.Size, size_of_val(&asked));
+            require_irql(NAME, APC);
+            not_null(NAME, "RequiredSize", RequiredSize);
+            not_null(NAME, "Type", Type);
+            not_null(NAME, "DeviceProperty->PropertyKey", asked.PropertyKey);
+            if (BufferLength == 0) != PropertyBuffer.is_null() {
+                return STATUS_INVALID_PARAMETER;
+            }
+            // SAFETY: checked against NULL; the caller vouches for the key, the places and
+            // `BufferLength` bytes of the buffer.
+            unsafe {
+                ntddk::IoGetDevicePropertyData(
+                    physical,
+                    asked.PropertyKey,
+                    asked.Lcid,
+                    asked.Flags,
+                    BufferLength,
+                    PropertyBuffer,
+                    RequiredSize,
+                    Type,
+                )
+            }
         }
 
         /// How many resources a list holds: storage devices behind a port have none. Up to

@@ -128,6 +128,11 @@ unsafe extern "C" fn release_on_completion(
     CONTINUE
 }
 
+/// Whether the routine at this address is the one that gives the remove lock back.
+pub(crate) fn is_own_routine(address: usize) -> bool {
+    address == release_on_completion as *const () as usize
+}
+
 /// `FxDevice::Dispatch`
 unsafe fn dispatch(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     // SAFETY: as for `dispatch_with_lock`.

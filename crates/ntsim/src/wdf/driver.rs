@@ -3,6 +3,7 @@
 use core::ffi::c_char;
 use core::ptr;
 use std::cell::UnsafeCell;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use super::frame::Who;
@@ -15,8 +16,8 @@ use crate::abi::{
     STATUS_SUCCESS, STATUS_UNSUCCESSFUL, WDF_DRIVER_CONFIG, WDF_DRIVER_GLOBALS,
     WDF_OBJECT_ATTRIBUTES,
 };
-use crate::io;
 use crate::registry::calls::text;
+use crate::{io, pe};
 
 /// `PASSIVE_LEVEL` as an IRQL.
 pub(crate) const PASSIVE: u8 = PASSIVE_LEVEL as u8;
@@ -34,7 +35,10 @@ pub(crate) struct Client {
     path_text: Box<[u16]>,
     config: WDF_DRIVER_CONFIG,
     handle: OnceLock<usize>,
-    globals: Box<UnsafeCell<WDF_DRIVER_GLOBALS>>,
+    globals: Shared<WDF_DRIVER_GLOBALS>,
+    /// The globals of a linked driver, with this one owner; a binary has got its own from
+    /// `WdfVersionBind`.
+    _own_globals: Option<Rc<UnsafeCell<WDF_DRIVER_GLOBALS>>>,
 }
 
 // SAFETY: the globals are written once, before the driver is published; callbacks are functions.
@@ -53,10 +57,17 @@ impl Client {
             // SAFETY: the driver object that the kernel passed to `DriverEntry`.
             id: unsafe { io::driver_id(driver_object) },
         };
-        let globals = Box::new(UnsafeCell::new(globals_for(
-            &who.name,
-            config.DriverPoolTag,
-        )));
+        let globals = globals_for(&who.name, config.DriverPoolTag);
+        let (globals, own_globals) = if let Some(bound) = pe::bound_globals(driver_object) {
+            // SAFETY: the binary's globals live as long as its driver object, and are only read by
+            // a driver that has a WDFDRIVER.
+            unsafe { bound.write(globals) };
+            (bound, None)
+        } else {
+            // A box that is moved may not be pointed into.
+            let own = Rc::new(UnsafeCell::new(globals));
+            (own.get(), Some(own))
+        };
         Self {
             who,
             driver_object: Shared(driver_object),
@@ -64,7 +75,8 @@ impl Client {
             registry_path,
             config,
             handle: OnceLock::new(),
-            globals,
+            globals: Shared(globals),
+            _own_globals: own_globals,
         }
     }
 
@@ -76,13 +88,13 @@ impl Client {
 
     /// What a driver binary gets as its globals.
     pub(crate) fn globals(&self) -> PWDF_DRIVER_GLOBALS {
-        self.globals.get()
+        self.globals.0
     }
 
     /// Pool tag for what the framework allocates for this driver.
     pub(crate) fn pool_tag(&self) -> u32 {
         // SAFETY: written once in `new`.
-        unsafe { (*self.globals.get()).DriverTag }
+        unsafe { (*self.globals.0).DriverTag }
     }
 }
 
@@ -98,6 +110,8 @@ fn globals_for(name: &str, tag: u32) -> WDF_DRIVER_GLOBALS {
         given => given,
     };
     let room = globals.DriverName.len() - 1;
+    // The entry stub of a binary unbinds the driver after the framework's own unload routine.
+    globals.DisplaceDriverUnload = 1;
     for (to, from) in globals.DriverName.iter_mut().zip(name.bytes().take(room)) {
         *to = from as c_char;
     }
@@ -156,7 +170,10 @@ pub(crate) fn of_globals(globals: PWDF_DRIVER_GLOBALS) -> Option<Who> {
 ///
 /// A filter that fails does not keep the device from starting: its status becomes success, and the
 /// device object that it made, if any, goes away (`fxdriverkm.cpp`, `fxdevice.cpp`).
-unsafe extern "C" fn add_device(driver_object: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT) -> NTSTATUS {
+pub(crate) unsafe extern "C" fn add_device(
+    driver_object: PDRIVER_OBJECT,
+    pdo: PDEVICE_OBJECT,
+) -> NTSTATUS {
     let Some(client) = of_driver_object(driver_object) else {
         return STATUS_UNSUCCESSFUL;
     };
@@ -189,7 +206,7 @@ unsafe extern "C" fn add_device(driver_object: PDRIVER_OBJECT, pdo: PDEVICE_OBJE
 }
 
 /// `FxDriver::Unload`: the driver's own callback, then its object with everything below it.
-unsafe extern "C" fn unload(driver_object: PDRIVER_OBJECT) {
+pub(crate) unsafe extern "C" fn unload(driver_object: PDRIVER_OBJECT) {
     let Some(client) = of_driver_object(driver_object) else {
         return;
     };
@@ -380,6 +397,7 @@ pub(crate) mod calls {
             if !non_pnp {
                 (*(*driver_object).DriverExtension).AddDevice = Some(super::add_device);
             }
+            crate::pe::adapt(driver_object);
         }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) mod usage;
 pub(crate) mod violation;
 pub(crate) mod work;
 
+pub(crate) use dispatch::is_own_routine;
 pub use frame::about_to_block;
 pub use table::functions;
 

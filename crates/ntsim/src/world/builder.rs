@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::above::Above;
 use super::naive::Sender;
 use super::report::Report;
-use super::stack::Stack;
+use super::stack::{Parts, Places, Stack};
 use crate::abi::PDRIVER_OBJECT;
+use crate::class;
 use crate::io;
 use crate::machine::{AllocationCounts, BugCheck, Clock, Config, Machine};
 use crate::pnp::{self, Devnode, Driver};
@@ -31,6 +32,18 @@ pub enum Shape {
     Relay,
 }
 
+/// Where the driver under test has its place, and who is around it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StackKind {
+    /// Directly above the port, with nothing above it.
+    #[default]
+    Port,
+    /// Between the disk class driver and the port: a lower filter.
+    Disk,
+    /// Above the disk class driver, which is above the port: an upper filter.
+    Relay,
+}
+
 /// What a scenario does to the port before drivers are loaded.
 type Preparation = Box<dyn FnOnce(&Arc<Port>) + Send>;
 
@@ -41,7 +54,9 @@ pub struct World {
     seed: Option<u64>,
     disk: Disk,
     hba: Hba,
-    shape: Shape,
+    kind: StackKind,
+    class: class::Options,
+    shape: Option<Shape>,
     sender: Sender,
     class_above: bool,
     stack_limit: Option<usize>,
@@ -60,7 +75,9 @@ impl World {
             seed: None,
             disk: Disk::memory(1 << 17, 512),
             hba: Hba::unlimited(),
-            shape: Shape::Class,
+            kind: StackKind::Port,
+            class: class::Options::default(),
+            shape: None,
             sender: Sender::OneToOne,
             class_above: false,
             stack_limit: None,
@@ -103,11 +120,26 @@ impl World {
         self
     }
 
-    /// Which requests the driver is to split; [`Shape::Class`] if not said. Anything but
-    /// [`Shape::Auto`] is also written as the device's setting `Shape`.
+    /// Which stack is built; [`StackKind::Port`] if not said.
+    #[must_use]
+    pub fn stack(mut self, kind: StackKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// How the disk class driver is set up, where the stack has one.
+    #[must_use]
+    pub fn class_options(mut self, options: class::Options) -> Self {
+        self.class = options;
+        self
+    }
+
+    /// Which requests the driver is to split, written as the device's setting `Shape` unless it is
+    /// [`Shape::Auto`]. If not said, it is [`Shape::Class`] in a stack of [`StackKind::Port`]; in
+    /// the others the driver finds out.
     #[must_use]
     pub fn shape(mut self, shape: Shape) -> Self {
-        self.shape = shape;
+        self.shape = Some(shape);
         self
     }
 
@@ -119,8 +151,8 @@ impl World {
     }
 
     /// Puts a function driver above the driver under test that sends `REMOVE` down before it drains,
-    /// as the disk class driver does; requests are then sent to the device below it. See
-    /// [`Stack::when_removed`].
+    /// as the disk class driver does, but does nothing else; requests are then sent to the device
+    /// below it. Needs a stack of [`StackKind::Port`]. See [`Stack::when_removed`].
     #[must_use]
     pub fn class_above(mut self) -> Self {
         self.class_above = true;
@@ -214,7 +246,11 @@ impl World {
     fn write_settings(&self, machine: &Arc<Machine>) {
         let registry = Registry::of(machine);
         let key = format!(r"{}\{SETTINGS}", pnp::hardware_key(INSTANCE));
-        let number = match self.shape {
+        let usual = match self.kind {
+            StackKind::Port => Shape::Class,
+            StackKind::Disk | StackKind::Relay => Shape::Auto,
+        };
+        let number = match self.shape.unwrap_or(usual) {
             Shape::Auto => None,
             Shape::Srb => Some(1),
             Shape::Class => Some(2),
@@ -242,29 +278,44 @@ impl World {
             prepare(&port);
         }
         let objects = PortObjects::create(&port);
+        let class = match (self.class_above, self.kind) {
+            (true, _) => Some(Above::create()),
+            (false, StackKind::Disk | StackKind::Relay) => Some(class::create(self.class)),
+            (false, StackKind::Port) => None,
+        };
         let mut builder = Devnode::builder(objects.device()).instance(INSTANCE);
-        if let Some(driver) = &self.driver {
-            builder = builder.lower(driver);
+        if let Some((function, _)) = &class {
+            builder = builder.function(function);
         }
-        let above = self.class_above.then(Above::create);
-        if let Some((class, _)) = &above {
-            builder = builder.function(class);
-        }
+        builder = match (&self.driver, self.kind) {
+            (None, _) => builder,
+            (Some(driver), StackKind::Port | StackKind::Disk) => builder.lower(driver),
+            (Some(driver), StackKind::Relay) => builder.upper(driver),
+        };
         let mut node = builder
             .add()
             .unwrap_or_else(|status| panic!("the device could not be added: status {status:#x}"));
         node.start()
             .unwrap_or_else(|status| panic!("the device could not be started: status {status:#x}"));
-        let sender = self.driver.is_none().then_some(self.sender);
-        let key = format!(r"{}\{SETTINGS}", pnp::hardware_key(INSTANCE));
-        let top = match &above {
-            Some(_) => machine.extension::<Above>().lower(),
-            None => node.top(),
+        let object = class.map(|(_, object)| object);
+        let places = Places::find(&node, self.kind, object.filter(|_| !self.class_above));
+        let top = if self.class_above {
+            machine.extension::<Above>().lower()
+        } else {
+            places.top
         };
-        let stack = Stack::new(machine, port, node, top, sender, key);
+        let bare = self.driver.is_none() && self.kind == StackKind::Port;
+        let stack = Stack::new(Parts {
+            machine,
+            port,
+            node,
+            places: Places { top, ..places },
+            sender: bare.then_some(self.sender),
+            settings_key: format!(r"{}\{SETTINGS}", pnp::hardware_key(INSTANCE)),
+        });
         let neighbours = Neighbours {
             port: objects,
-            class: above.map(|(_, object)| object),
+            class: object,
         };
         (stack, neighbours)
     }
@@ -293,6 +344,11 @@ impl Stack {
         port.hold(false);
         port.complete_all();
         self.remove()
+            .or_else(|_| {
+                // A disk with a paging file on it stays.
+                self.take_special_files_off();
+                self.remove()
+            })
             .unwrap_or_else(|status| panic!("the device could not be removed: status {status:#x}"));
         self.idle();
         port
@@ -308,6 +364,7 @@ fn report(
 ) -> Report {
     let (sent, finished) = stack.requests();
     Report {
+        class: stack.has_class().then(|| class::counts(machine)),
         port: port.counts(),
         faults: port.fault_counts(),
         violations: port.violations(),

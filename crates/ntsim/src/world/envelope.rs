@@ -195,7 +195,7 @@ impl Draft {
 }
 
 /// An address that no thread object is at; nobody below a file system follows it.
-const THREAD_LABEL: usize = 0xFFFF_E000_0000_1000;
+pub(super) const THREAD_LABEL: usize = 0xFFFF_E000_0000_1000;
 
 /// The completion routine of every IRP that the harness sends. IRQL <= `DISPATCH_LEVEL`.
 unsafe extern "C" fn completed(_: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> NTSTATUS {

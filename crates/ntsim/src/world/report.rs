@@ -1,11 +1,14 @@
 //! What is left when a world has ended.
 
+use crate::class::ClassCounts;
 use crate::machine::AllocationCounts;
 use crate::port::{FaultCounts, PortCounts, ViolationRecord};
 
 /// Totals of a run, taken after the device was removed and the driver unloaded.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// What the disk class driver did, where the stack has one.
+    pub class: Option<ClassCounts>,
     /// What arrived at the port and how it ended.
     pub port: PortCounts,
     /// Injected faults by kind.

@@ -9,7 +9,7 @@ use super::envelope::{Done, Draft, Envelope, Mdl};
 use super::held::{Held, Plain};
 use super::stack::Stack;
 use crate::abi::{
-    IRP_MJ_SCSI, SCSI_REQUEST_BLOCK, SRB_FLAGS_DATA_IN, SRB_FLAGS_DATA_OUT,
+    IRP_MJ_SCSI, PDEVICE_OBJECT, SCSI_REQUEST_BLOCK, SRB_FLAGS_DATA_IN, SRB_FLAGS_DATA_OUT,
     SRB_FLAGS_FREE_SENSE_BUFFER, SRB_FLAGS_NO_QUEUE_FREEZE, SRB_FLAGS_QUEUE_ACTION_ENABLE,
     SRB_FUNCTION_EXECUTE_SCSI, SRB_FUNCTION_STORAGE_REQUEST_BLOCK, SRB_SIGNATURE,
     SRB_SIMPLE_TAG_REQUEST, SRB_STATUS_AUTOSENSE_VALID, SRB_STATUS_QUEUE_FROZEN,
@@ -63,6 +63,7 @@ pub struct Scsi<'s> {
     patch: Option<Patch>,
     next: *mut c_void,
     irp_flags: u32,
+    device: PDEVICE_OBJECT,
 }
 
 /// A last change to the bytes of an SRB before it is sent.
@@ -92,6 +93,7 @@ impl<'s> Scsi<'s> {
             patch: None,
             next: ptr::null_mut(),
             irp_flags: 0,
+            device: stack.top(),
         }
     }
 
@@ -190,6 +192,13 @@ impl<'s> Scsi<'s> {
         self
     }
 
+    /// Sends it to the device right beneath the disk class driver, past that driver.
+    #[must_use]
+    pub fn below_class(mut self) -> Self {
+        self.device = self.stack.below_class();
+        self
+    }
+
     /// `NextSrb`: the request that `ABORT_COMMAND` is about.
     #[must_use]
     pub fn about(mut self, other: &PendingScsi) -> Self {
@@ -206,7 +215,7 @@ impl<'s> Scsi<'s> {
 
     /// Sends the request as `IRP_MJ_SCSI` to the top of the stack.
     pub fn send(mut self) -> PendingScsi {
-        let mut draft = Draft::new(self.stack.top(), IRP_MJ_SCSI, self.stack.tally());
+        let mut draft = Draft::new(self.device, IRP_MJ_SCSI, self.stack.tally());
         if let Some(buffer) = &self.buffer {
             draft.attach(buffer, self.at, self.data_length() as usize, &self.mdl);
         }
@@ -369,6 +378,11 @@ impl PendingScsi {
     /// What `IofCallDriver` returned.
     pub fn returned(&self) -> i32 {
         self.envelope.returned()
+    }
+
+    /// The address of its IRP.
+    pub fn irp_address(&self) -> usize {
+        self.envelope.irp_address()
     }
 
     /// `IoCancelIrp`.

@@ -1,15 +1,19 @@
 //! The running device stack, as a scenario sees it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::above::Above;
 use super::buffer::{Buffer, Layout};
+use super::builder::StackKind;
 use super::control::Control;
+use super::fs::FileSystem;
 use super::naive::Sender;
 use super::scsi::{Scsi, read_write_cdb};
 use super::transfer::Transfer;
-use crate::abi::{NTSTATUS, PDEVICE_OBJECT, SRB_FUNCTION_EXECUTE_SCSI};
+use crate::abi::{NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, SRB_FUNCTION_EXECUTE_SCSI};
+use crate::class::{self, ClassCounts, ClassFacts};
+use crate::io::{self, Arrival};
 use crate::machine::{Machine, NtThread};
 use crate::pnp::{DevicePower, Devnode, Usage};
 use crate::port::{Direction, Disk, Port};
@@ -49,10 +53,53 @@ struct Inner {
     port: Arc<Port>,
     /// Taken out while somebody works on it: what the `PnP` manager does may block.
     node: Mutex<Option<Devnode>>,
-    top: PDEVICE_OBJECT,
+    places: Places,
     sender: Option<Sender>,
     tally: Arc<Tally>,
     settings_key: String,
+    /// Special files that are on the device now.
+    special: Mutex<Vec<Usage>>,
+}
+
+/// Where requests can be sent to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    pub(super) kind: StackKind,
+    pub(super) top: PDEVICE_OBJECT,
+    /// The disk class driver's device and the one right beneath it.
+    pub(super) class: Option<(PDEVICE_OBJECT, PDEVICE_OBJECT)>,
+}
+
+impl Places {
+    /// Looks at a stack of devices, with the disk class driver's in it if `class` says so.
+    pub(super) fn find(node: &Devnode, kind: StackKind, class: Option<PDRIVER_OBJECT>) -> Self {
+        let mut found = None;
+        let (mut below, mut device) = (node.pdo(), node.pdo());
+        while !device.is_null() {
+            // SAFETY: the devices of a started stack are alive.
+            let (driver, above) = unsafe { ((*device).DriverObject, (*device).AttachedDevice) };
+            if Some(driver) == class {
+                found = Some((device, below));
+            }
+            below = device;
+            device = above;
+        }
+        Self {
+            kind,
+            top: node.top(),
+            class: found,
+        }
+    }
+}
+
+/// What a stack is made of.
+pub(super) struct Parts {
+    pub(super) machine: Arc<Machine>,
+    pub(super) port: Arc<Port>,
+    pub(super) node: Devnode,
+    pub(super) places: Places,
+    pub(super) sender: Option<Sender>,
+    pub(super) settings_key: String,
 }
 
 // SAFETY: the device object at the top is only named here; the I/O manager takes it from any
@@ -62,22 +109,16 @@ unsafe impl Send for Inner {}
 unsafe impl Sync for Inner {}
 
 impl Stack {
-    pub(super) fn new(
-        machine: Arc<Machine>,
-        port: Arc<Port>,
-        node: Devnode,
-        top: PDEVICE_OBJECT,
-        sender: Option<Sender>,
-        settings_key: String,
-    ) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
         Self(Arc::new(Inner {
-            machine,
-            port,
-            top,
-            node: Mutex::new(Some(node)),
-            sender,
+            machine: parts.machine,
+            port: parts.port,
+            places: parts.places,
+            node: Mutex::new(Some(parts.node)),
+            sender: parts.sender,
             tally: Arc::default(),
-            settings_key,
+            settings_key: parts.settings_key,
+            special: Mutex::default(),
         }))
     }
 
@@ -172,6 +213,26 @@ impl Stack {
     }
 }
 
+/// Files.
+impl Stack {
+    /// Formats the disk and gives the file system on it: one at a time, on a disk that keeps what
+    /// is written.
+    ///
+    /// # Panics
+    /// When the disk is smaller than 64 clusters.
+    pub fn file_system(&self) -> FileSystem {
+        self.file_system_seeded(1)
+    }
+
+    /// The same, with another seed for the places of files and the sizes of requests.
+    ///
+    /// # Panics
+    /// As for [`Self::file_system`].
+    pub fn file_system_seeded(&self, seed: u64) -> FileSystem {
+        FileSystem::format(self, seed)
+    }
+}
+
 /// Buffers.
 impl Stack {
     /// `length` bytes on scattered frames, starting `page_offset` bytes into the first page.
@@ -252,9 +313,32 @@ impl Stack {
             .when_removed(Box::new(move || late(&stack)));
     }
 
-    /// `DEVICE_USAGE_NOTIFICATION`.
+    /// `DEVICE_USAGE_NOTIFICATION`. What is still on the device when the scenario ends is taken off
+    /// if the device cannot be removed before.
     pub fn usage(&self, usage: Usage, in_path: bool) -> NTSTATUS {
-        self.with_node(|node| node.usage(usage, in_path))
+        let status = self.with_node(|node| node.usage(usage, in_path));
+        if status >= 0 {
+            let mut special = self.special();
+            match special.iter().position(|&other| other == usage) {
+                _ if in_path => special.push(usage),
+                Some(index) => drop(special.remove(index)),
+                None => {}
+            }
+        }
+        status
+    }
+
+    /// Takes every special file off the device.
+    pub(super) fn take_special_files_off(&self) {
+        let all = std::mem::take(&mut *self.special());
+        for usage in all {
+            self.with_node(|node| node.usage(usage, false));
+        }
+    }
+
+    fn special(&self) -> MutexGuard<'_, Vec<Usage>> {
+        let special = &self.0.special;
+        special.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A device power IRP from the top of the stack.
@@ -307,9 +391,55 @@ impl Stack {
         Registry::of(&self.0.machine).get(&key, name)
     }
 
-    /// The device that requests are sent to: the top of the stack, or the one below the class.
+    /// The device that requests are sent to: the top of the stack, or the one below the driver of
+    /// [`World::class_above`](super::World::class_above).
     pub fn top(&self) -> PDEVICE_OBJECT {
-        self.0.top
+        self.0.places.top
+    }
+
+    /// The kind of stack that was built.
+    pub fn kind(&self) -> StackKind {
+        self.0.places.kind
+    }
+
+    /// The disk class driver's device.
+    ///
+    /// # Panics
+    /// In a stack without a class driver.
+    pub fn class_device(&self) -> PDEVICE_OBJECT {
+        let class = self.0.places.class;
+        class.expect("a stack with the disk class driver").0
+    }
+
+    /// The device right beneath the disk class driver's: the driver under test in a stack of
+    /// [`StackKind::Disk`], the port in one of [`StackKind::Relay`]. Without a class driver, the
+    /// top of the stack.
+    pub fn below_class(&self) -> PDEVICE_OBJECT {
+        self.0.places.class.map_or(self.top(), |(_, below)| below)
+    }
+
+    /// What the disk class driver has done so far; all zero without one.
+    pub fn class_counts(&self) -> ClassCounts {
+        class::counts(&self.0.machine)
+    }
+
+    /// What the disk class driver learned at its first start.
+    pub fn class_facts(&self) -> Option<ClassFacts> {
+        class::facts(&self.0.machine)
+    }
+
+    /// Begins to note what arrives at a device of the stack; see [`Self::arrivals`].
+    pub fn watch(&self, device: PDEVICE_OBJECT) {
+        io::watch(device);
+    }
+
+    /// What has arrived at a device that is watched.
+    pub fn arrivals(&self, device: PDEVICE_OBJECT) -> Vec<Arrival> {
+        io::arrivals(device)
+    }
+
+    pub(super) fn has_class(&self) -> bool {
+        self.0.places.class.is_some()
     }
 
     pub(super) fn sender(&self) -> Option<Sender> {

@@ -1,13 +1,13 @@
 //! READ and WRITE requests at the top of the stack.
 
 use super::buffer::Buffer;
-use super::envelope::{Done, Draft, Envelope, Mdl};
+use super::envelope::{Done, Draft, Envelope, Mdl, THREAD_LABEL};
 use super::naive::Naive;
 use super::scsi::ScsiDone;
 use super::stack::Stack;
 use crate::abi::{
     _MODE, IRP_MJ_READ, IRP_MJ_WRITE, IRP_NOCACHE, IRP_PAGING_IO, IRP_SYNCHRONOUS_PAGING_IO,
-    NTSTATUS,
+    NTSTATUS, PDEVICE_OBJECT,
 };
 use crate::ntddk;
 use crate::port::Direction;
@@ -26,6 +26,8 @@ pub struct Transfer<'s> {
     irp_flags: u32,
     priority: Option<i32>,
     user: bool,
+    thread: usize,
+    device: PDEVICE_OBJECT,
 }
 
 impl<'s> Transfer<'s> {
@@ -48,6 +50,8 @@ impl<'s> Transfer<'s> {
             irp_flags: IRP_NOCACHE,
             priority: None,
             user: false,
+            thread: THREAD_LABEL,
+            device: stack.top(),
         }
     }
 
@@ -131,6 +135,20 @@ impl<'s> Transfer<'s> {
         self
     }
 
+    /// `Tail.Overlay.Thread`: an address that nobody follows.
+    #[must_use]
+    pub fn thread(mut self, label: usize) -> Self {
+        self.thread = label;
+        self
+    }
+
+    /// Sends it to the device right beneath the disk class driver, past that driver.
+    #[must_use]
+    pub fn below_class(mut self) -> Self {
+        self.device = self.stack.below_class();
+        self
+    }
+
     /// Sends the request. Without a filter that takes READ and WRITE it leaves as SRBs; flags, key,
     /// priority and odd MDLs then play no part.
     pub fn send(self) -> Pending<'s> {
@@ -156,7 +174,7 @@ impl<'s> Transfer<'s> {
             Direction::Read => IRP_MJ_READ,
             Direction::Write => IRP_MJ_WRITE,
         };
-        let mut draft = Draft::new(self.stack.top(), major, self.stack.tally());
+        let mut draft = Draft::new(self.device, major, self.stack.tally());
         draft.attach(&self.buffer, self.at, length as usize, &self.mdl);
         // SAFETY: the IRP is ours and not sent yet. READ and WRITE have their parameters in the
         // same places.
@@ -169,6 +187,8 @@ impl<'s> Transfer<'s> {
             (*parameters).ByteOffset.QuadPart = self.offset as i64;
             let irp = draft.irp();
             (&raw mut (*irp).Flags).write(self.irp_flags);
+            let thread = core::ptr::without_provenance_mut(self.thread);
+            (&raw mut (*irp).Tail.Overlay.Thread).write(thread);
             (&raw mut (*irp).UserBuffer).write(self.buffer.address_of(self.at));
             let mode = if self.user {
                 _MODE::UserMode

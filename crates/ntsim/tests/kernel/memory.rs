@@ -35,6 +35,25 @@ fn pool_is_zeroed_and_aligned() {
 }
 
 #[test]
+fn pool_for_adapters_begins_on_a_cache_line() {
+    let result = on_both(|| {
+        let flags = POOL_FLAG_NON_PAGED | POOL_FLAG_CACHE_ALIGNED;
+        [1, 24, 100].map(|bytes| {
+            // SAFETY: always allowed at PASSIVE_LEVEL; both blocks are ours.
+            unsafe {
+                let block = ntddk::ExAllocatePool2(flags, bytes, TAG);
+                let own = memory::pool_allocate_cache_aligned(Owner::Harness, bytes as usize, TAG);
+                let rest = (block.addr() % 64, own.addr() % 64);
+                ntddk::ExFreePoolWithTag(block, TAG);
+                memory::pool_free(own);
+                rest
+            }
+        })
+    });
+    assert_eq!(result, Ok([(0, 0); 3]));
+}
+
+#[test]
 fn bad_parameters_give_null() {
     let result = on_both(|| {
         // SAFETY: always allowed at PASSIVE_LEVEL.

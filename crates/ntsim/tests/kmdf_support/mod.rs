@@ -295,7 +295,7 @@ unsafe impl Sync for TypeInfo {}
 
 static CONTEXT_TYPE: TypeInfo = TypeInfo(WDF_OBJECT_CONTEXT_TYPE_INFO {
     Size: size_of::<WDF_OBJECT_CONTEXT_TYPE_INFO>() as u32,
-    ContextName: c"Context".as_ptr(),
+    ContextName: c"Context".as_ptr().cast_mut(),
     ContextSize: size_of::<Context>(),
     UniqueType: &raw const CONTEXT_TYPE.0,
     EvtDriverGetUniqueContextType: None,

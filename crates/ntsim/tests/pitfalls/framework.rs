@@ -39,7 +39,7 @@ unsafe impl Sync for ContextType {}
 
 static CONTEXT: ContextType = ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO {
     Size: size_of::<WDF_OBJECT_CONTEXT_TYPE_INFO>() as u32,
-    ContextName: c"Device".as_ptr(),
+    ContextName: c"Device".as_ptr().cast_mut(),
     ContextSize: size_of::<Device>(),
     UniqueType: &raw const CONTEXT.0,
     EvtDriverGetUniqueContextType: None,
