@@ -80,6 +80,17 @@ impl Counters {
     }
 }
 
+impl Counters {
+    /// Counts a request that goes beyond the adapter's limits, and says so the first time.
+    pub(crate) fn note_overstretched(&self) {
+        if self.add(Counter::Overstretched) == 0 {
+            wdk::println!(
+                "xfersplit: the adapter's limits leave no legal split; sending what Windows would"
+            );
+        }
+    }
+}
+
 impl fmt::Display for Counters {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut between = "";

@@ -2,20 +2,25 @@
 
 use core::{
     ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering},
 };
 
 use wdk_sys::{
-    _WDF_REMOVE_LOCK_OPTIONS_FLAGS, IRP_MJ_READ, IRP_MJ_WRITE, NTSTATUS, PDEVICE_OBJECT,
-    PWDFDEVICE_INIT, STATUS_SUCCESS, WDF_PNPPOWER_EVENT_CALLBACKS, WDF_REMOVE_LOCK_OPTIONS,
-    WDFCMRESLIST, WDFDEVICE, WDFDRIVER, WDFOBJECT, call_unsafe_wdf_function_binding,
+    _WDF_REMOVE_LOCK_OPTIONS_FLAGS, BOOLEAN, IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_SCSI,
+    IRP_MJ_WRITE, NTSTATUS, PDEVICE_OBJECT, PIRP, PWDFDEVICE_INIT, STATUS_SUCCESS,
+    WDF_PNPPOWER_EVENT_CALLBACKS, WDF_REMOVE_LOCK_OPTIONS, WDF_SPECIAL_FILE_TYPE, WDFCMRESLIST,
+    WDFDEVICE, WDFDRIVER, WDFOBJECT, call_unsafe_wdf_function_binding,
 };
+
+use xfersplit_core::{advertise::Advertised, settings::Settings};
 
 use crate::{
     counters::Counters,
-    dispatch, settings,
+    dispatch::dispatch_read_write,
+    property::dispatch_device_control,
+    settings,
     split::{self, Engine, Pooled},
-    start::{self, Unsuitable},
+    start::{self, Report, Unsuitable},
     wdf::{self, ContextType},
     wdm::{irp, rundown::Rundown, succeeded},
 };
@@ -33,6 +38,16 @@ pub(crate) struct Device {
     pub(crate) counters: Counters,
     /// Null until the device has started for the first time: until then everything passes through.
     engine: AtomicPtr<Engine>,
+    /// What the stack above is told of the adapter, both numbers in one, 0 for the adapter's own: set
+    /// at start, before any class driver asks.
+    advertised: AtomicU64,
+    /// The disk carries files that the system can't do without: see [`evt_usage_notification`].
+    special_file: AtomicBool,
+    /// Whether such files make the device stand aside: said at start, when it is known what the stack
+    /// above relies on.
+    yields: AtomicBool,
+    /// What the registry says.
+    settings: Settings,
     /// `StackSize` of the lower device when ours was attached to it.
     stack_size: i8,
 }
@@ -57,6 +72,27 @@ impl Device {
         let engine = NonNull::new(self.engine.load(Ordering::Acquire))?;
         // SAFETY: stored in `prepare_hardware`, and taken out only after the rundown.
         Some(unsafe { Pooled::from_non_null(engine) })
+    }
+
+    /// What the stack above is told of the adapter.
+    pub(crate) fn advertised(&self) -> Option<Advertised> {
+        let both = self.advertised.load(Ordering::Acquire);
+        (both != 0).then_some(Advertised {
+            bytes: (both >> u32::BITS) as u32,
+            pages: both as u32,
+        })
+    }
+
+    /// Whether requests go down as they come although there is an engine: for good, once a special
+    /// file has been there.
+    pub(crate) fn stands_aside(&self) -> bool {
+        self.special_file.load(Ordering::Relaxed) && self.yields.load(Ordering::Relaxed)
+    }
+
+    fn note_stands_aside(&self) {
+        if self.stands_aside() {
+            wdk::println!("xfersplit: passing everything through: the disk carries a special file");
+        }
     }
 
     /// Stack locations of our IRPs: some stacks grow while they start, so one more than ever seen.
@@ -89,6 +125,7 @@ pub(crate) unsafe fn add(_driver: WDFDRIVER, init: PWDFDEVICE_INIT) -> NTSTATUS 
         Size: wdf::size::<WDF_PNPPOWER_EVENT_CALLBACKS>(),
         EvtDevicePrepareHardware: Some(evt_prepare_hardware),
         EvtDeviceSurpriseRemoval: Some(evt_surprise_removal),
+        EvtDeviceUsageNotification: Some(evt_usage_notification),
         ..Default::default()
     };
     // SAFETY: as above.
@@ -99,7 +136,13 @@ pub(crate) unsafe fn add(_driver: WDFDRIVER, init: PWDFDEVICE_INIT) -> NTSTATUS 
             &raw mut callbacks
         );
     };
-    for major in [IRP_MJ_READ, IRP_MJ_WRITE] {
+    let callbacks = [
+        (IRP_MJ_READ, dispatch_read_write as Preprocess),
+        (IRP_MJ_WRITE, dispatch_read_write),
+        (IRP_MJ_SCSI, dispatch_read_write),
+        (IRP_MJ_DEVICE_CONTROL, dispatch_device_control),
+    ];
+    for (major, callback) in callbacks {
         // Preprocessing, not a queue: a queue would allocate a request object for every IRP, and
         // fail the IRP where it can't (KMDF fxpkgio.cpp).
         // SAFETY: as above; no minor functions are named, so all of them are meant.
@@ -107,7 +150,7 @@ pub(crate) unsafe fn add(_driver: WDFDRIVER, init: PWDFDEVICE_INIT) -> NTSTATUS 
             call_unsafe_wdf_function_binding!(
                 WdfDeviceInitAssignWdmIrpPreprocessCallback,
                 init,
-                Some(dispatch::dispatch_read_write),
+                Some(callback),
                 major as u8,
                 ptr::null_mut(),
                 0
@@ -142,6 +185,12 @@ unsafe fn initialise(handle: WDFDEVICE) {
     let lower = unsafe { wdf::attached_device(handle) };
     // SAFETY: we are attached to it.
     let stack_size = unsafe { irp::stack_size(lower) };
+    // SAFETY: the caller's contract; AddDevice runs at PASSIVE_LEVEL.
+    let settings = unsafe { settings::read(handle) };
+    if let Some(mask) = settings.alignment_mask {
+        // SAFETY: the caller's contract, and we are attached to `lower`.
+        unsafe { require_alignment(handle, lower, mask) };
+    }
     // SAFETY: the caller's contract.
     let place = unsafe { wdf::context::<Device>(handle.cast(), &CONTEXT) };
     let device = Device {
@@ -150,6 +199,10 @@ unsafe fn initialise(handle: WDFDEVICE) {
         rundown: Rundown::default(),
         counters: Counters::default(),
         engine: AtomicPtr::new(ptr::null_mut()),
+        advertised: AtomicU64::new(0),
+        special_file: AtomicBool::new(false),
+        yields: AtomicBool::new(false),
+        settings,
         stack_size,
     };
     // SAFETY: the framework made the context large and aligned enough for this type.
@@ -158,6 +211,25 @@ unsafe fn initialise(handle: WDFDEVICE) {
     let device = unsafe { &*place };
     // SAFETY: contexts do not move.
     unsafe { device.rundown.initialise() };
+}
+
+/// Asks the stack above for buffers that are aligned more strictly: class drivers copy the alignment
+/// requirement of the device below (disk.c). Cutting can't help there, for a piece is aligned no
+/// better than its parent.
+///
+/// # Safety
+/// `device` is a live framework device that is attached to `lower`.
+unsafe fn require_alignment(device: WDFDEVICE, lower: PDEVICE_OBJECT, mask: u32) {
+    // SAFETY: the caller's contract.
+    let below = unsafe { (*lower).AlignmentRequirement };
+    // SAFETY: the caller's contract.
+    unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfDeviceSetAlignmentRequirement,
+            device,
+            mask.max(below)
+        );
+    };
 }
 
 /// The lower device has started. Always succeeds: a filter that fails here fails the disk.
@@ -169,19 +241,27 @@ unsafe extern "C" fn evt_prepare_hardware(
     // SAFETY: the framework passes a live device of ours.
     let device = unsafe { Device::of(device) };
     // After the first start limits and pools stay: pieces may wait in the port's queue over a stop.
-    if device.engine().is_none()
-        && let Err(reason) = first_start(device)
-    {
-        wdk::println!("xfersplit: passing everything through: {reason}");
+    if device.engine().is_none() {
+        let result = first_start(device);
+        if let Err(reason) = &result {
+            wdk::println!("xfersplit: passing everything through: {reason}");
+        }
+        // SAFETY: a live device, at PASSIVE_LEVEL.
+        unsafe { start::write_effective_values(device.handle, &result) };
     }
     STATUS_SUCCESS
 }
 
-fn first_start(device: &Device) -> Result<(), Unsuitable> {
-    let settings = settings::read(device.handle);
+fn first_start(device: &Device) -> Result<Report, Unsuitable> {
     let stack_size = device.stack_size_for_pieces();
     // SAFETY: this is the device's EvtDevicePrepareHardware.
-    let config = unsafe { start::configure(device.handle, &settings, stack_size) }?;
+    let outcome = unsafe { start::configure(device.handle, &device.settings, stack_size) }?;
+    let start::Outcome {
+        config,
+        advertised,
+        report,
+    } = outcome;
+    let yields = !device.settings.allow_boot_device && report.may_be_left_alone();
     let Device {
         rundown,
         counters,
@@ -194,8 +274,33 @@ fn first_start(device: &Device) -> Result<(), Unsuitable> {
     device
         .engine
         .store(engine.as_non_null().as_ptr(), Ordering::Release);
-    Ok(())
+    device.yields.store(yields, Ordering::Relaxed);
+    device.note_stands_aside();
+    if let Some(told) = advertised {
+        let both = u64::from(told.bytes) << u32::BITS | u64::from(told.pages);
+        device.advertised.store(both, Ordering::Release);
+    }
+    Ok(report)
 }
+
+/// The disk is about to carry files that the system can't do without, or no longer does. A driver
+/// that is being tried out has no business in front of the paging file: unless the settings allow it,
+/// everything passes through from here on. PASSIVE_LEVEL, and possibly while the paging file's own
+/// disk is busy: nothing is read, written or waited for.
+unsafe extern "C" fn evt_usage_notification(
+    device: WDFDEVICE,
+    _file: WDF_SPECIAL_FILE_TYPE,
+    in_path: BOOLEAN,
+) {
+    // SAFETY: the framework passes a live device of ours.
+    let device = unsafe { Device::of(device) };
+    if in_path != 0 && !device.special_file.swap(true, Ordering::Relaxed) {
+        device.note_stands_aside();
+    }
+}
+
+/// What the framework calls before it looks at a request itself.
+type Preprocess = unsafe extern "C" fn(WDFDEVICE, PIRP) -> NTSTATUS;
 
 /// The device has gone. The framework tells the drivers below only after this returns.
 unsafe extern "C" fn evt_surprise_removal(device: WDFDEVICE) {

@@ -15,7 +15,8 @@ use crate::{
     wdm::irp::Irp,
 };
 
-/// `EvtDeviceWdmIrpPreprocess` for `IRP_MJ_READ` and `IRP_MJ_WRITE`. IRQL <= DISPATCH_LEVEL.
+/// `EvtDeviceWdmIrpPreprocess` for `IRP_MJ_READ`, `IRP_MJ_WRITE` and `IRP_MJ_SCSI`.
+/// IRQL <= DISPATCH_LEVEL.
 ///
 /// The framework holds its remove lock for the IRP, has copied the stack location and will release
 /// the lock when the IRP completes (KMDF fxdevice.cpp, DispatchWithLock).
@@ -28,33 +29,46 @@ pub(crate) unsafe extern "C" fn dispatch_read_write(device: WDFDEVICE, irp: PIRP
     // SAFETY: the framework passes the IRP's ownership.
     let parent = unsafe { Irp::from_raw(irp) };
     if !device.rundown.acquire() {
-        // REMOVE has got as far as our cleanup while the sender did not wait for its own requests.
-        device.counters.add(Counter::Removed);
-        parent.complete(STATUS_NO_SUCH_DEVICE, 0);
-        return STATUS_NO_SUCH_DEVICE;
+        return too_late(device, parent);
     }
-    let Some(engine) = device.engine() else {
+    let Some(engine) = device.engine().filter(|_| !device.stands_aside()) else {
         return pass_through(device, parent);
     };
-    let asked = if engine.can_send() {
-        shape::read(engine.config(), &parent)
-    } else {
-        Asked::Answer(STATUS_INVALID_DEVICE_REQUEST)
-    };
-    match asked {
-        Asked::Transfer(wanted, plan) => {
+    match shape::read(engine.config(), &parent) {
+        Asked::Transfer(wanted, plan) if engine.can_send() => {
             // The transfer takes the rundown reference over, and the parent with it.
             parent.mark_pending();
             split::split_transfer_request(engine, parent, wanted, plan);
             STATUS_PENDING
         }
-        Asked::Answer(status) => {
-            device.counters.add(Counter::of_answer(status));
-            parent.complete(status, 0);
-            device.rundown.release();
-            status
+        Asked::Transfer(..) => answer(device, parent, STATUS_INVALID_DEVICE_REQUEST),
+        Asked::PassDown => pass_through(device, parent),
+        Asked::Overstretched => {
+            device.counters.note_overstretched();
+            pass_through(device, parent)
         }
+        Asked::Answer(status) => answer(device, parent, status),
     }
+}
+
+/// REMOVE has got as far as our cleanup while the sender did not wait for its own requests. The
+/// lower driver has not seen it yet, for the framework still holds this IRP's lock: what is certainly
+/// not ours may pass.
+fn too_late(device: &Device, parent: Irp) -> NTSTATUS {
+    if !shape::may_be_ours(&parent) {
+        return parent.pass_down(device.lower);
+    }
+    device.counters.add(Counter::Removed);
+    shape::turn_down(parent, STATUS_NO_SUCH_DEVICE);
+    STATUS_NO_SUCH_DEVICE
+}
+
+/// Nothing is sent: the answer is known.
+fn answer(device: &Device, parent: Irp, status: NTSTATUS) -> NTSTATUS {
+    device.counters.add(Counter::of_answer(status));
+    shape::turn_down(parent, status);
+    device.rundown.release();
+    status
 }
 
 /// The lower driver gets what we got. Gives the rundown reference back first: nothing of the device

@@ -34,6 +34,7 @@ mod counters;
 mod device;
 mod dispatch;
 mod driver;
+mod property;
 mod settings;
 mod shape;
 mod split;

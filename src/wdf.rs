@@ -24,7 +24,7 @@ impl ContextType {
     pub(crate) const fn of<T>(name: &'static CStr, unique: &'static Self) -> Self {
         Self(WDF_OBJECT_CONTEXT_TYPE_INFO {
             Size: size::<WDF_OBJECT_CONTEXT_TYPE_INFO>(),
-            ContextName: name.as_ptr(),
+            ContextName: name.as_ptr().cast_mut(),
             ContextSize: size_of::<T>(),
             UniqueType: unique.info(),
             EvtDriverGetUniqueContextType: None,

@@ -232,6 +232,8 @@ impl Limits {
             10 if u32::try_from(last_block).is_ok() => 0xFFFF,
             _ => u64::from(u32::MAX),
         };
+        // Both are powers of two. A boundary where no piece can end is ignored, as every bad setting.
+        let grain = self.sector.max(self.mask + 1);
         oracle::World {
             sector: self.sector,
             alignment_mask: self.mask,
@@ -242,7 +244,7 @@ impl Limits {
                 1 => oracle::PageRule::Document,
                 _ => oracle::PageRule::Breaks,
             },
-            lba_boundary: self.boundary,
+            lba_boundary: self.boundary.filter(|at| at.is_multiple_of(grain)),
             cdb_blocks: Some(cdb_blocks),
             physical: self
                 .physical

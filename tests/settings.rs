@@ -7,6 +7,7 @@ use common::{
 };
 use ntsim::abi::STATUS_INVALID_DEVICE_REQUEST;
 use ntsim::port::{Completion, Direction, Disk, PortRecord};
+use ntsim::world::StackKind;
 use ntsim::{Stack, World};
 use xfersplit_oracle::{self as oracle, minimum};
 
@@ -256,6 +257,28 @@ fn physical_sector_cuts() {
 }
 
 #[test]
+fn physical_sector_cuts_beneath_and_above_the_class_driver() {
+    // There the boundaries come from StorageAccessAlignmentProperty, which counts from the other
+    // side: where block 0 lies in its physical sector.
+    for kind in [StackKind::Disk, StackKind::Relay] {
+        for lowest_aligned in 0..8 {
+            let disk = Disk::memory(1 << 16, 512).physical(4096, lowest_aligned);
+            let world = world()
+                .stack(kind)
+                .disk(disk)
+                .hba(adapter(7168, 3))
+                .setting("Advertise", 2);
+            let records = arrives(world, Direction::Write, 512, 0x1_0000, 0);
+            let (_, cuts) = records.split_first().expect("several pieces");
+            for record in cuts {
+                let inside = record.lba % 8;
+                check((kind, record.lba), &inside, &u64::from(lowest_aligned));
+            }
+        }
+    }
+}
+
+#[test]
 fn balanced() {
     let mut random = Random::new(5);
     for _ in 0..40 {
@@ -390,6 +413,33 @@ fn max_piece_bytes() {
             },
         );
         assert_eq!(counts.largest_bytes, 16 << 20);
+    }
+}
+
+#[test]
+fn a_boundary_that_sectors_cannot_keep_to_is_ignored() {
+    for (sector, mask, boundary, ignored) in [
+        (512, 0, 513, true),
+        (512, 0, 0x600, false),
+        (4096, 0, 0x600, true),
+        (4096, 0, 512, true),
+        (4096, 0, 0x3000, false),
+        (512, 0xFFF, 0x600, true),
+        (512, 0xFFF, 0x2000, false),
+    ] {
+        let world = world()
+            .disk(Disk::memory(1 << 14, sector))
+            .hba(adapter(0x1_0000, 17).alignment_mask(mask))
+            .setting("LbaBoundary", boundary);
+        let (pieces, report) = run(world, |stack| {
+            for direction in BOTH {
+                moves(stack, &Exchange::new(stack, direction, 0, 0x2_0000, 0, 6));
+            }
+            stack.port().transfers().len()
+        });
+        let said = common::logged(&report, "LbaBoundary");
+        check((sector, mask, boundary), &said.len(), &usize::from(ignored));
+        check((sector, mask, boundary), &(pieces == 4), &ignored);
     }
 }
 

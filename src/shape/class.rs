@@ -11,11 +11,17 @@ use wdk_sys::{
 use xfersplit_core::{
     capacity::Capacity,
     cdb::{self, CdbSize, Direction, Flags},
-    plan::{Refusal, Request},
+    limits::Limits,
+    plan,
 };
 
-use super::{Asked, Attempt, Config, Planned, Transfer};
-use crate::{srb, wdm::irp::Irp};
+use super::{
+    Asked, Attempt, Config, Form, Shape, Transfer, config::Planned, inherited, refusal_status,
+};
+use crate::{
+    srb::{Format, Request},
+    wdm::irp::{Inherited, Irp},
+};
 
 /// Seconds that the port gives a command: what disk.sys uses when the registry has no `TimeOutValue`.
 const TIMEOUT_SECONDS: u32 = 10;
@@ -28,8 +34,6 @@ const CLASS_FLAGS_PAGING: u32 = 0x4000_0000;
 pub(crate) struct Facts {
     /// Adapter and unit can both queue commands.
     pub(crate) queueing: bool,
-    /// The medium can be changed.
-    pub(crate) removable: bool,
     /// The device honours FUA.
     pub(crate) honours_fua: bool,
     /// READ CAPACITY.
@@ -39,6 +43,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// One piece at a time where the order matters: on removable media, and without command queueing.
+    const fn is_serial(&self, config: &Config) -> bool {
+        config.is_removable() || !self.queueing
+    }
+
     /// The command form for a transfer: the same for all of its pieces. A form that a setting asks
     /// for gives way where it can't name the blocks or carry the flag.
     fn form(&self, last_lba: u64, fua: bool) -> CdbSize {
@@ -52,9 +61,9 @@ impl Facts {
 }
 
 /// Reads a parent: what disk.sys refuses is refused with the same status, before anything is sent.
-pub(super) fn read(config: &Config, parent: &Irp) -> Asked {
+pub(super) fn read(config: &Config, facts: &Facts, parent: &Irp) -> Asked {
     let Some(asked) = parent.current().read_write() else {
-        return Asked::Answer(STATUS_INVALID_DEVICE_REQUEST);
+        return Asked::PassDown;
     };
     if asked.length == 0 {
         // A length of 0 in a partial MDL means "the rest", and in a CDB 256 blocks.
@@ -70,29 +79,42 @@ pub(super) fn read(config: &Config, parent: &Irp) -> Asked {
     let Some(mdl) = parent.mdl().filter(|mdl| mdl.byte_count() >= asked.length) else {
         return Asked::Answer(STATUS_INVALID_DEVICE_REQUEST);
     };
-    let paging = parent.flags() & (IRP_PAGING_IO | IRP_SYNCHRONOUS_PAGING_IO) != 0;
+    let Some(limits) = config.limits(config.sector()) else {
+        return Asked::Answer(STATUS_INVALID_DEVICE_REQUEST);
+    };
+    let inherited = inherited(parent);
     let transfer = Transfer {
         write: asked.write,
         lba: offset / sector,
         length: asked.length,
+        sector: config.sector(),
         mdl,
         index: mdl.virtual_address(),
-        stack_flags: asked.flags,
-        paging,
+        inherited: Inherited {
+            // Class drivers say it in the request block (CLASS_FLAGS_PAGING).
+            irp_flags: 0,
+            ..inherited
+        },
+        granularity: u32::try_from(limits.granularity()).unwrap_or(u32::MAX),
+        serial: facts.is_serial(config),
         overstretched: false,
+        form: Form::Class {
+            format: config.format(),
+            paging: inherited.irp_flags & (IRP_PAGING_IO | IRP_SYNCHRONOUS_PAGING_IO) != 0,
+        },
     };
-    plan(config, transfer)
+    plan(config, &limits, facts, transfer)
 }
 
-fn plan(config: &Config, transfer: Transfer) -> Asked {
-    let request = Request {
+fn plan(config: &Config, limits: &Limits, facts: &Facts, transfer: Transfer) -> Asked {
+    let request = plan::Request {
         va: transfer.index.addr() as u64,
         lba: transfer.lba,
         length: u64::from(transfer.length),
         write: transfer.write,
-        command_blocks: form(config, &transfer).max_blocks(),
+        command_blocks: form(facts, &transfer).max_blocks(),
     };
-    match config.plan(&request, transfer.mdl) {
+    match config.plan(limits, &request, transfer.mdl) {
         // Only the first of chained MDLs can be shown in part, and ports read no further either.
         Ok(Planned::Legal(plan) | Planned::Overstretched(plan))
             if transfer.mdl.is_chained() && !plan.is_whole() =>
@@ -107,45 +129,51 @@ fn plan(config: &Config, transfer: Transfer) -> Asked {
             },
             plan,
         ),
-        Err(Refusal::Unsplittable { .. }) => Asked::Answer(STATUS_INVALID_DEVICE_REQUEST),
-        Err(Refusal::ZeroLength | Refusal::NotSectorMultiple | Refusal::LbaOverflow) => {
-            Asked::Answer(STATUS_INVALID_PARAMETER)
-        }
+        Err(refusal) => Asked::Answer(refusal_status(refusal)),
     }
 }
 
 /// FUA: the sender wants the data on the medium, and the device can do that by itself.
-fn fua(config: &Config, transfer: &Transfer) -> bool {
-    let write_through = u32::from(transfer.stack_flags) & SL_WRITE_THROUGH != 0;
-    transfer.write && write_through && config.facts.honours_fua
+fn fua(facts: &Facts, transfer: &Transfer) -> bool {
+    transfer.write && is_write_through(transfer) && facts.honours_fua
 }
 
-fn form(config: &Config, transfer: &Transfer) -> CdbSize {
-    let blocks = u64::from(transfer.length / config.sector());
+fn is_write_through(transfer: &Transfer) -> bool {
+    u32::from(transfer.inherited.stack_flags) & SL_WRITE_THROUGH != 0
+}
+
+fn form(facts: &Facts, transfer: &Transfer) -> CdbSize {
+    let blocks = u64::from(transfer.length / transfer.sector);
     let last_lba = transfer.lba.saturating_add(blocks.saturating_sub(1));
-    config.facts.form(last_lba, fua(config, transfer))
+    facts.form(last_lba, fua(facts, transfer))
 }
 
 /// What `BuildRequest` needs for one attempt.
 pub(super) fn request(
     config: &Config,
     transfer: &Transfer,
+    (format, paging): (Format, bool),
     client: PIRP,
     attempt: &Attempt,
-) -> Option<srb::Request> {
-    let sector = config.sector();
-    let lba = transfer.lba + attempt.position / u64::from(sector);
-    let fua = fua(config, transfer);
+) -> Option<Request> {
+    let Shape::Class(facts) = config.shape() else {
+        return None;
+    };
+    let lba = transfer.lba_of(attempt);
     let direction = if transfer.write {
         Direction::Write
     } else {
         Direction::Read
     };
-    let flags = Flags { fua, dpo: false };
-    let blocks = attempt.length / sector;
-    let cdb = cdb::encode(form(config, transfer), direction, lba, blocks, flags).ok()?;
-    Some(srb::Request {
-        flags: srb_flags(config, transfer),
+    let flags = Flags {
+        fua: fua(facts, transfer),
+        dpo: false,
+    };
+    let blocks = attempt.length / transfer.sector;
+    let cdb = cdb::encode(form(facts, transfer), direction, lba, blocks, flags).ok()?;
+    Some(Request {
+        format,
+        flags: srb_flags(config, facts, transfer, paging),
         length: attempt.length,
         data_buffer: attempt.index,
         cdb,
@@ -158,8 +186,7 @@ pub(super) fn request(
 
 /// The flags that disk.sys and classpnp set (disk pnp.c, classpnp xferpkt.c), but for the sense
 /// buffer: ours are as large as sense data gets, so no port needs to bring its own.
-fn srb_flags(config: &Config, transfer: &Transfer) -> u32 {
-    let facts = &config.facts;
+fn srb_flags(config: &Config, facts: &Facts, transfer: &Transfer, paging: bool) -> u32 {
     let mut flags = if transfer.write {
         SRB_FLAGS_DATA_OUT
     } else {
@@ -168,13 +195,13 @@ fn srb_flags(config: &Config, transfer: &Transfer) -> u32 {
     if facts.queueing {
         flags |= SRB_FLAGS_QUEUE_ACTION_ENABLE;
     }
-    if !facts.removable {
+    if !config.is_removable() {
         flags |= SRB_FLAGS_NO_QUEUE_FREEZE;
     }
-    if u32::from(transfer.stack_flags) & SL_WRITE_THROUGH == 0 {
+    if !is_write_through(transfer) {
         flags |= SRB_FLAGS_ADAPTER_CACHE_ENABLE;
     }
-    if transfer.paging {
+    if paging {
         flags |= CLASS_FLAGS_PAGING;
     }
     flags

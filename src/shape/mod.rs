@@ -1,31 +1,54 @@
 //! Shapes of request: how each is read, and what its children look like.
 //!
-//! A shape turns its IRP into a [`Transfer`] and a plan; everything between that and the children's
-//! request blocks (window, completion, retries, the error rule) knows nothing of the shape.
+//! | Shape | Where the device is | Arrives as | Children |
+//! |---|---|---|---|
+//! | [`srb`] | beneath the class driver: the normal installation | `IRP_MJ_SCSI` with a READ or WRITE command | request blocks, cloned from the parent's |
+//! | [`class`] | directly above a port driver | `IRP_MJ_READ`, `IRP_MJ_WRITE` | request blocks that `BuildRequest` makes |
+//! | [`relay`] | above the class driver | `IRP_MJ_READ`, `IRP_MJ_WRITE` | the same, shorter |
 //!
-//! This version has one: [`class`], for reads and writes that arrive directly above a port driver.
+//! A shape turns its IRP into a [`Transfer`] and a plan; everything between that and the children
+//! (window, completion, retries, the error rule) knows nothing of the shape.
 
 pub(crate) mod class;
+mod config;
+mod relay;
+mod srb;
 
-use wdk_sys::{NTSTATUS, PIRP, PVOID};
+use wdk_sys::{
+    IRP_NOCACHE, IRP_PAGING_IO, IRP_SYNCHRONOUS_PAGING_IO, NTSTATUS, PIRP, PVOID,
+    STATUS_INVALID_DEVICE_REQUEST,
+};
 use xfersplit_core::{
-    limits::{AdapterLimits, Limits, Source, UNLIMITED, Voices},
-    page::PAGE_SIZE,
-    plan::{self, Options, Plan, Refusal, Request},
-    settings::Settings,
-    verdict::{Backoff, Context},
+    outcome::Finished,
+    plan::{Plan, Refusal},
+    verdict::{Carrier, Completion},
 };
 
+pub(crate) use config::{Config, Found, Shape, can_keep};
+
 use crate::{
-    srb,
-    wdm::{irp::Irp, mdl::Mdl},
+    srb as blocks,
+    srb::{Format, Frame, RequestBlock},
+    wdm::{
+        irp::{Inherited, Irp, Order},
+        mdl::Mdl,
+    },
 };
 
 /// What a parent comes to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "handed on at once; the I/O path has no memory to box it in"
+)]
 pub(crate) enum Asked {
-    /// A transfer, and a plan that covers all of it.
+    /// More than may go in one piece: a transfer, and a plan that covers all of it.
     Transfer(Transfer, Plan),
-    /// Nothing to transfer: the answer is known.
+    /// Nothing of ours: the lower driver gets it as it came.
+    PassDown,
+    /// Beyond the adapter's own limits, and no split would help: the lower driver gets it as it came,
+    /// as from Windows' class driver.
+    Overstretched,
+    /// Nothing to send: the answer is known.
     Answer(NTSTATUS),
 }
 
@@ -38,16 +61,41 @@ pub(crate) struct Transfer {
     pub(crate) lba: u64,
     /// Bytes.
     pub(crate) length: u32,
+    /// Bytes of a block.
+    pub(crate) sector: u32,
     /// The buffer.
     pub(crate) mdl: Mdl,
     /// Where the data begins, as `MmGetMdlVirtualAddress` counts.
     pub(crate) index: PVOID,
-    /// `SL_*` flags of the parent's stack location.
-    pub(crate) stack_flags: u8,
-    /// The data is the memory manager's: `IRP_PAGING_IO` or `IRP_SYNCHRONOUS_PAGING_IO`.
-    pub(crate) paging: bool,
-    /// No legal split exists; see [`Planned::Overstretched`].
+    /// What every child's IRP takes over.
+    pub(crate) inherited: Inherited,
+    /// Bytes that cuts keep to, for the buffer's alignment.
+    pub(crate) granularity: u32,
+    /// One piece at a time, and none after the first failure.
+    pub(crate) serial: bool,
+    /// No legal split exists; see [`config::Planned::Overstretched`].
     pub(crate) overstretched: bool,
+    /// What it came as.
+    pub(crate) form: Form,
+}
+
+/// What a transfer came as, with what only its own shape needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form {
+    /// A request block.
+    Srb(blocks::Parent),
+    /// A READ or WRITE that becomes request blocks.
+    Class {
+        /// In which format.
+        format: Format,
+        /// The data is the memory manager's: `IRP_PAGING_IO` or `IRP_SYNCHRONOUS_PAGING_IO`.
+        paging: bool,
+    },
+    /// A READ or WRITE that becomes shorter ones, with the parent's `Key`.
+    Relay {
+        /// `Parameters.Read.Key`.
+        key: u32,
+    },
 }
 
 /// One attempt of one piece.
@@ -62,187 +110,134 @@ pub(crate) struct Attempt {
     pub(crate) irp: PIRP,
 }
 
-/// Reads a parent. IRQL <= DISPATCH_LEVEL.
-pub(crate) fn read(config: &Config, parent: &Irp) -> Asked {
-    class::read(config, parent)
+impl Transfer {
+    /// The first block of an attempt.
+    fn lba_of(&self, attempt: &Attempt) -> u64 {
+        self.lba + attempt.position / u64::from(self.sector)
+    }
 }
 
-/// The request block of one attempt; `None` where no command can say it.
-pub(crate) fn request(
+/// Reads a parent. IRQL <= DISPATCH_LEVEL.
+pub(crate) fn read(config: &Config, parent: &Irp) -> Asked {
+    match config.shape() {
+        Shape::Srb => srb::read(config, parent),
+        Shape::Class(facts) => class::read(config, facts, parent),
+        Shape::Relay => relay::read(config, parent),
+    }
+}
+
+/// Whether a request could be any shape's. IRQL <= DISPATCH_LEVEL.
+pub(crate) fn may_be_ours(parent: &Irp) -> bool {
+    let location = parent.current();
+    // SAFETY: the request block of an IRP that we own.
+    let splittable = |srb| unsafe { blocks::Parent::read(srb) }.is_ok();
+    location.request_block().is_some_and(splittable) || location.read_write().is_some()
+}
+
+/// What one attempt's child asks for, its request block (if it needs one) written into `block`;
+/// `None` where no command can say it.
+///
+/// # Safety
+/// No lower driver holds `block`, and the parent has not been completed.
+pub(crate) unsafe fn order(
     config: &Config,
     transfer: &Transfer,
     client: PIRP,
     attempt: &Attempt,
-) -> Option<srb::Request> {
-    class::request(config, transfer, client, attempt)
-}
-
-/// What start found out about a device. Never changes afterwards.
-pub(crate) struct Config {
-    limits: Limits,
-    /// What is sent of a request that has no legal split, if only the adapter's descriptor objects.
-    overstretched: Option<Limits>,
-    options: Options,
-    facts: class::Facts,
-    window: u32,
-    pieces: Option<u32>,
-    attempts: u32,
-    retry_delay_ms: Option<u32>,
-    stack_size: i8,
-}
-
-/// A plan, and whether it keeps to the adapter's limits.
-pub(crate) enum Planned {
-    /// Every piece is legal.
-    Legal(Plan),
-    /// No legal split exists, and the only objection is the adapter's own descriptor: the pieces are
-    /// those that Windows' class driver would send.
-    Overstretched(Plan),
-}
-
-impl Config {
-    pub(crate) fn new(
-        settings: &Settings,
-        voices: &Voices,
-        limits: Limits,
-        facts: class::Facts,
-        stack_size: i8,
-    ) -> Self {
-        let sector = facts.capacity.physical_sector();
-        let serial = facts.removable || !facts.queueing;
-        Self {
-            limits,
-            overstretched: overstretched(voices, limits.sector_size()),
-            options: Options {
-                page_rule: settings.page_rule,
-                physical_sector: sector.filter(|_| settings.physical_sector_cuts),
-                lba_boundary: settings.lba_boundary,
-                balanced: settings.balanced,
-            },
-            facts,
-            window: if serial {
-                1
-            } else {
-                settings.effective_window()
-            },
-            pieces: settings.pieces,
-            attempts: settings.max_retries.unwrap_or(Settings::CLASS_RETRIES),
-            retry_delay_ms: settings.retry_delay_ms,
-            stack_size,
+    block: &RequestBlock,
+) -> Option<Order> {
+    match &transfer.form {
+        Form::Srb(parent) => {
+            let part = srb::part(transfer, attempt);
+            // SAFETY: the caller's contract.
+            let srb = unsafe { block.clone_request(parent, &part) }?;
+            Some(Order::Scsi(srb))
         }
-    }
-
-    /// Plans a transfer; nothing has been sent yet.
-    pub(crate) fn plan(&self, request: &Request, mdl: Mdl) -> Result<Planned, Refusal> {
-        match Plan::new(&self.limits, request, &self.options, &mdl) {
-            Err(
-                refusal @ Refusal::Unsplittable {
-                    by: Source::Adapter,
-                    ..
-                },
-            ) => {
-                let limits = self.overstretched.as_ref().ok_or(refusal)?;
-                Plan::new(limits, request, &Options::default(), &mdl).map(Planned::Overstretched)
-            }
-            planned => planned.map(Planned::Legal),
+        Form::Class { format, paging } => {
+            let kind = (*format, *paging);
+            let request = class::request(config, transfer, kind, client, attempt)?;
+            // SAFETY: the caller's contract.
+            let srb = unsafe { block.build_request(&request) };
+            Some(Order::Scsi(srb))
         }
-    }
-
-    /// Pieces of one parent in flight. One at a time where the order matters: on removable media,
-    /// where the pieces behind a medium change would land on the new medium, and without command
-    /// queueing.
-    pub(crate) const fn window(&self) -> u32 {
-        self.window
-    }
-
-    /// Pieces in the pool, if a setting says so.
-    pub(crate) const fn pieces(&self) -> Option<u32> {
-        self.pieces
-    }
-
-    /// Attempts of a piece beyond the first.
-    pub(crate) const fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
-    /// Milliseconds before the next attempt.
-    pub(crate) fn retry_delay_ms(&self, backoff: Backoff) -> u32 {
-        self.retry_delay_ms.unwrap_or(backoff.delay_ms())
-    }
-
-    /// Milliseconds before the later rungs of the ladder.
-    pub(crate) fn ladder_delay_ms(&self) -> u32 {
-        self.retry_delay_ms.unwrap_or(LADDER_DELAY_MS)
-    }
-
-    /// Stack locations of our IRPs.
-    pub(crate) const fn stack_size(&self) -> i8 {
-        self.stack_size
-    }
-
-    /// Bytes of the largest piece that a partial MDL must show.
-    pub(crate) fn largest_piece(&self) -> u32 {
-        let longest = |limits: &Limits| plan::longest_piece(limits, self.options.page_rule);
-        let overstretched = self.overstretched.as_ref().map_or(0, longest);
-        longest(&self.limits).max(overstretched)
-    }
-
-    /// What the ladder halves in, bytes: pieces of pieces keep the buffer's alignment, as pieces do.
-    pub(crate) fn ladder_unit(&self, misaligned: bool) -> u32 {
-        let granularity = u32::try_from(self.limits.granularity()).unwrap_or(u32::MAX);
-        if misaligned {
-            self.sector()
-        } else {
-            granularity
-        }
-    }
-
-    /// Bytes of a sector.
-    pub(crate) const fn sector(&self) -> u32 {
-        self.limits.sector_size()
-    }
-
-    /// What must be known to judge a piece.
-    pub(crate) const fn context(&self, write: bool) -> Context {
-        Context {
-            removable: self.facts.removable,
-            write,
-        }
-    }
-
-    /// Whether the medium can be changed.
-    pub(crate) const fn is_removable(&self) -> bool {
-        self.facts.removable
+        Form::Relay { key } => Some(Order::ReadWrite(relay::order(transfer, *key, attempt))),
     }
 }
 
-/// Milliseconds that a port short of resources gets to find some.
-const LADDER_DELAY_MS: u32 = 10;
-
-/// classpnp never sends less than a page, whatever the descriptor says (xferpkt.c,
-/// InitializeTransferPackets): pieces of one page, or of one sector where that is more, wherever in
-/// a page they begin. Only for adapters that nobody else restricts.
-fn overstretched(voices: &Voices, sector: u32) -> Option<Limits> {
-    let bytes = (PAGE_SIZE as u32)
-        .max(sector)
-        .min(voices.adapter.maximum_transfer_length);
-    let adapter = AdapterLimits {
-        maximum_transfer_length: bytes,
-        maximum_physical_pages: UNLIMITED,
-        alignment_mask: voices.adapter.alignment_mask,
+/// What a finished attempt of `asked` bytes has to say for itself.
+///
+/// # Safety
+/// The request in `block`, if the shape has one, has been completed and not been sent again.
+pub(crate) unsafe fn answer<'a>(
+    transfer: &Transfer,
+    child: &Irp,
+    block: &'a RequestBlock,
+    asked: u32,
+) -> Completion<'a> {
+    let frame = match &transfer.form {
+        Form::Srb(parent) => parent.frame(),
+        Form::Class { format, .. } => Frame::made(*format),
+        Form::Relay { .. } => return read_write_answer(child, asked),
     };
-    let clamp = xfersplit_core::limits::Clamp {
-        pages: None,
-        map_registers: None,
-        ..voices.clamp
-    };
-    Limits::normalise(
-        &Voices {
-            adapter,
-            clamp,
-            ..*voices
-        },
-        sector,
-    )
-    .ok()
+    // SAFETY: the caller's contract; `order` wrote a block of this frame.
+    unsafe { block.answer(frame, child.status(), asked) }
+}
+
+fn read_write_answer(child: &Irp, asked: u32) -> Completion<'static> {
+    Completion {
+        carrier: Carrier::Irp,
+        irp_status: child.status(),
+        srb_status: 0,
+        scsi_status: 0,
+        internal_status: 0,
+        asked,
+        moved: u32::try_from(child.information()).unwrap_or(u32::MAX),
+        sense: &[],
+    }
+}
+
+/// Puts a transfer's end where its sender looks for it: the IRP's status and information are
+/// returned, and a request block is written.
+pub(crate) fn tell(transfer: &Transfer, finished: &Finished<'_>) -> (NTSTATUS, u64) {
+    match &transfer.form {
+        Form::Srb(parent) => {
+            parent.tell(finished);
+            (finished.irp_status, finished.moved)
+        }
+        Form::Class { .. } | Form::Relay { .. } => (finished.status, finished.information),
+    }
+}
+
+/// Completes a parent of which nothing was sent. A request block is told as well: class drivers go by
+/// it, and one without a status would be retried as an unknown error.
+pub(crate) fn turn_down(parent: Irp, status: NTSTATUS) {
+    if let Some(srb) = parent.current().request_block() {
+        // SAFETY: the request block of an IRP that we own.
+        unsafe { blocks::turn_down(srb, status) };
+    }
+    parent.complete(status, 0);
+}
+
+/// Bits of `Irp->Flags` that say what a transfer is for. The last one has no name in wdm.h:
+/// `IRP_HIGH_PRIORITY_PAGING_IO` of ntifs.h.
+const PURPOSE: u32 = IRP_NOCACHE | IRP_PAGING_IO | IRP_SYNCHRONOUS_PAGING_IO | 0x8000;
+
+/// What children take over from this parent.
+fn inherited(parent: &Irp) -> Inherited {
+    Inherited {
+        stack_flags: parent.current().flags(),
+        irp_flags: parent.flags() & PURPOSE,
+        priority: parent.priority(),
+        thread: core::ptr::null_mut(),
+    }
+}
+
+/// The answer to a read or write whose plan was refused, as disk.sys would give it.
+const fn refusal_status(refusal: Refusal) -> NTSTATUS {
+    match refusal {
+        Refusal::Unsplittable { .. } => STATUS_INVALID_DEVICE_REQUEST,
+        Refusal::ZeroLength | Refusal::NotSectorMultiple | Refusal::LbaOverflow => {
+            wdk_sys::STATUS_INVALID_PARAMETER
+        }
+    }
 }

@@ -5,7 +5,7 @@ use xfersplit_core::{
     ladder::Ladder,
     outcome::{Ending, Evidence, Own},
     srb,
-    verdict::Verdict,
+    verdict::{Completion, Verdict},
 };
 
 use super::{
@@ -15,7 +15,11 @@ use super::{
     pump, serve,
     transfer::Transfer,
 };
-use crate::{counters::Counter, srb::Answer, wdm::irp};
+use crate::{
+    counters::Counter,
+    shape::{self, Transfer as Wanted},
+    wdm::irp::Irp,
+};
 
 /// A piece has come back. IRQL <= DISPATCH_LEVEL.
 ///
@@ -42,19 +46,24 @@ pub(super) unsafe extern "C" fn piece_done(
 fn attempt_done(engine: Pooled<Engine>, transfer: Pooled<Transfer>, piece: Pooled<Piece>) {
     // Before anything else: the parent's pages may be unlocked as soon as the parent completes.
     piece.mdl.retire();
+    let Some(facts) = transfer.facts() else {
+        return;
+    };
     let mut part = piece.part.get();
     let asked = part.asked();
     // SAFETY: the piece is ours since the completion routine was called.
-    let child = unsafe { irp::Irp::from_raw(piece.irp.as_ptr()) };
+    let child = unsafe { Irp::from_raw(piece.irp.as_ptr()) };
     // SAFETY: the request has been completed and nobody has sent it again.
-    let answer = unsafe { piece.block.answer(irp::io_status(&child), asked) };
-    if srb::is_frozen(answer.completion.srb_status) {
+    let answer = unsafe { shape::answer(&facts.wanted, &child, &piece.block, asked) };
+    let frozen = srb::is_frozen(answer.srb_status);
+    if frozen && engine.config().thaws_queues() {
         engine.release.release(engine);
     }
-    let verdict = answer
-        .completion
-        .verdict(engine.config().context(transfer.is_write()));
+    let verdict = answer.verdict(engine.config().context(facts.wanted.write));
     match verdict {
+        // Behind a queue that only the class driver may release, when the parent is back, another
+        // attempt would wait for ever.
+        _ if frozen && !engine.config().thaws_queues() => {}
         Verdict::Retry { backoff, .. } if part.attempts > 0 => {
             part.attempts -= 1;
             piece.part.set(part);
@@ -76,10 +85,10 @@ fn attempt_done(engine: Pooled<Engine>, transfer: Pooled<Transfer>, piece: Poole
         }
         _ => {}
     }
-    note(transfer, &part, verdict, &answer);
+    note(transfer, &part, verdict, frozen, &answer);
     if verdict.moved() == asked && !part.ladder.advance() {
         // The ladder cut this piece: the rest of it goes in further attempts.
-        part.attempts = engine.config().attempts();
+        part.attempts = facts.attempts;
         piece.part.set(part);
         return piece::make_ready(engine, transfer, piece);
     }
@@ -88,11 +97,17 @@ fn attempt_done(engine: Pooled<Engine>, transfer: Pooled<Transfer>, piece: Poole
 
 /// Enters a settled attempt into the transfer's account. Plain success is a sum; only what is not
 /// costs a copy of the evidence.
-fn note(transfer: Pooled<Transfer>, part: &Part, verdict: Verdict, answer: &Answer<'_>) {
+fn note(
+    transfer: Pooled<Transfer>,
+    part: &Part,
+    verdict: Verdict,
+    frozen: bool,
+    answer: &Completion<'_>,
+) {
     let mut progress = transfer.progress.lock();
     progress.moved += u64::from(verdict.moved());
-    if !verdict.is_plain_success() {
-        let evidence = Evidence::of(&answer.completion);
+    if frozen || !verdict.is_plain_success() {
+        let evidence = Evidence::of(answer);
         progress
             .outcome
             .record(part.position(), part.asked(), &verdict, &evidence);
@@ -170,7 +185,10 @@ struct Told {
 }
 
 fn complete(engine: Pooled<Engine>, transfer: Pooled<Transfer>) {
-    let told = settle(engine, transfer);
+    let Some(facts) = transfer.facts() else {
+        return;
+    };
+    let told = settle(engine, transfer, &facts.wanted);
     let Some(parent) = transfer.end() else { return };
     let rundown = engine.rundown();
     engine.stock.give_transfer(transfer);
@@ -180,7 +198,7 @@ fn complete(engine: Pooled<Engine>, transfer: Pooled<Transfer>) {
     rundown.release();
 }
 
-fn settle(engine: Pooled<Engine>, transfer: Pooled<Transfer>) -> Told {
+fn settle(engine: Pooled<Engine>, transfer: Pooled<Transfer>, wanted: &Wanted) -> Told {
     let mut progress = transfer.progress.lock();
     let sent = progress.plan.take().map_or(0, |plan| plan.taken());
     let finished = progress.outcome.finish(progress.moved, sent);
@@ -201,8 +219,9 @@ fn settle(engine: Pooled<Engine>, transfer: Pooled<Transfer>) -> Told {
             );
         }
     }
+    let (status, information) = shape::tell(wanted, &finished);
     Told {
-        status: finished.status,
-        information: finished.information,
+        status,
+        information,
     }
 }

@@ -148,18 +148,18 @@ impl Pooled<Piece> {
             index,
             irp: self.irp.as_ptr(),
         };
-        let request = shape::request(engine.config(), &facts.wanted, facts.parent, &attempt);
-        let (Some(mdl), Some(request)) = (mdl, request) else {
+        let (config, wanted) = (engine.config(), &facts.wanted);
+        // SAFETY: the pump owns the piece, so no lower driver holds the block; the parent is
+        // completed only when all pieces have ended.
+        let order = unsafe { shape::order(config, wanted, facts.parent, &attempt, &self.block) };
+        let (Some(mdl), Some(order)) = (mdl, order) else {
             completion::unsendable(engine, transfer, self);
             return;
         };
-        // SAFETY: the pump owns the piece: no lower driver holds the block.
-        let srb = unsafe { self.block.build_request(&request) };
         let child = ChildRequest {
+            order,
             mdl: Some(mdl),
-            srb,
-            stack_flags: facts.wanted.stack_flags,
-            priority: Some(facts.priority),
+            inherited: Some(facts.wanted.inherited),
             completion: (Some(completion::piece_done), self.as_context()),
         };
         // SAFETY: the pump owns the piece; its memory and the parent's MDL live until the

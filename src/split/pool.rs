@@ -253,7 +253,7 @@ fn pieces_for(config: &Config) -> usize {
                 + size_of::<Transfer>()
                 + irp::irp_bytes(config.stack_size())
                 + mdl::mdl_bytes(config.largest_piece());
-            (BUDGET_BYTES / cost).clamp(FEWEST_PIECES, 2 * config.window() as usize)
+            (BUDGET_BYTES / cost).clamp(FEWEST_PIECES, 2 * config.widest_window() as usize)
         },
         |pieces| pieces as usize,
     )

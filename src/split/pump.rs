@@ -127,12 +127,7 @@ fn next_step(engine: Pooled<Engine>, transfer: Pooled<Transfer>) -> Step {
     progress.unfinished += 1;
     transfer.pump.hold();
     engine.counters().add(Counter::Pieces);
-    piece.begin(
-        transfer,
-        &part,
-        facts.ladder_unit,
-        engine.config().attempts(),
-    );
+    piece.begin(transfer, &part, facts.ladder_unit, facts.attempts);
     Step::Send(piece)
 }
 
@@ -144,7 +139,7 @@ fn another_piece(engine: Pooled<Engine>) -> Option<Pooled<Piece>> {
     engine.stock.take_piece()
 }
 
-/// Cancellation and removal stop issue; what is in flight finishes.
+/// Cancellation, removal and a queue that others must thaw stop issue; what is in flight finishes.
 fn look_for_stop(
     engine: Pooled<Engine>,
     transfer: Pooled<Transfer>,
@@ -152,6 +147,9 @@ fn look_for_stop(
 ) {
     if engine.is_gone() {
         progress.outcome.record_own(Own::Removed);
+    } else if progress.outcome.queue_frozen() && !engine.config().thaws_queues() {
+        // The class driver releases the queue when the parent is back.
+        progress.outcome.record_own(Own::Frozen);
     } else if transfer.is_cancelled() {
         progress.outcome.record_own(Own::Cancelled);
     }

@@ -19,7 +19,7 @@ use crate::{
     srb::RequestBlock,
     wdm::{
         dpc::Dpc,
-        irp::{ChildIrp, ChildRequest},
+        irp::{ChildIrp, ChildRequest, Order},
     },
 };
 
@@ -66,13 +66,12 @@ impl ReleaseQueue {
         // SAFETY: whoever has the turn owns the request.
         let srb = unsafe {
             self.block
-                .build_queue_request(function as u8, self.irp.as_ptr())
+                .build_queue_request(engine.config().format(), function, self.irp.as_ptr())
         };
         let request = ChildRequest {
+            order: Order::Scsi(srb),
             mdl: None,
-            srb,
-            stack_flags: 0,
-            priority: None,
+            inherited: None,
             completion: (Some(released), engine.as_context()),
         };
         // SAFETY: whoever has the turn owns the request; the engine lives until the rundown

@@ -2,7 +2,9 @@
 
 use core::{ffi::c_void, sync::atomic::Ordering};
 
-use wdk_sys::{PKDPC, PVOID, STATUS_CANCELLED, STATUS_NO_SUCH_DEVICE};
+use wdk_sys::{
+    NTSTATUS, PKDPC, PVOID, STATUS_CANCELLED, STATUS_INVALID_DEVICE_REQUEST, STATUS_NO_SUCH_DEVICE,
+};
 use xfersplit_core::{plan::Plan, pump::Turn};
 
 use super::{Engine, completion, piece::Piece, pool::Pooled, pump, transfer::Transfer};
@@ -79,14 +81,36 @@ fn serve_waiting(engine: Pooled<Engine>, turn: Turn) {
         started += 1;
         match shape::read(engine.config(), &parent) {
             Asked::Transfer(wanted, plan) => start(engine, transfer, first, parent, wanted, plan),
+            // It was a transfer when it came, and nobody may have changed it: this is a sender's
+            // mistake, and a parent that is marked pending can't go down any more.
+            Asked::PassDown | Asked::Overstretched => {
+                decline(engine, transfer, first);
+                end(
+                    engine,
+                    Counter::Refused,
+                    parent,
+                    STATUS_INVALID_DEVICE_REQUEST,
+                );
+            }
             Asked::Answer(status) => {
-                engine.stock.give_piece(first);
-                engine.stock.give_transfer(transfer);
-                parent.complete(status, 0);
-                engine.rundown().release();
+                decline(engine, transfer, first);
+                end(engine, Counter::of_answer(status), parent, status);
             }
         }
     }
+}
+
+/// Gives back what a parent would have needed to begin.
+fn decline(engine: Pooled<Engine>, transfer: Pooled<Transfer>, first: Pooled<Piece>) {
+    engine.stock.give_piece(first);
+    engine.stock.give_transfer(transfer);
+}
+
+/// Ends a parent that has never begun, and its rundown reference.
+fn end(engine: Pooled<Engine>, counter: Counter, parent: Irp, status: NTSTATUS) {
+    engine.counters().add(counter);
+    shape::turn_down(parent, status);
+    engine.rundown().release();
 }
 
 /// A waiting parent and what it needs to begin; nothing is taken unless there is all of it.
@@ -95,8 +119,7 @@ fn next_served(engine: Pooled<Engine>) -> Option<(Pooled<Transfer>, Pooled<Piece
     if let Some(parent) = engine.waiting.pop() {
         return Some((transfer, first, parent));
     }
-    engine.stock.give_piece(first);
-    engine.stock.give_transfer(transfer);
+    decline(engine, transfer, first);
     None
 }
 
@@ -117,10 +140,8 @@ fn start(
     if plan.is_misaligned() {
         engine.counters().add(Counter::Misaligned);
     }
-    if wanted.overstretched && engine.counters().add(Counter::Overstretched) == 0 {
-        wdk::println!(
-            "xfersplit: the adapter's limits leave no legal split; sending what Windows would"
-        );
+    if wanted.overstretched {
+        engine.counters().note_overstretched();
     }
     transfer.begin(parent, wanted, plan, engine.config(), first);
     pump::pump(engine, transfer);
@@ -132,9 +153,7 @@ pub(super) fn cancelled(context: *const c_void, parent: Irp) {
     // SAFETY: the pool made the queue with its own engine as context; the parent's rundown
     // reference keeps the engine.
     let engine = unsafe { Pooled::<Engine>::from_context(context.cast_mut()) };
-    engine.counters().add(Counter::Cancelled);
-    parent.complete(STATUS_CANCELLED, 0);
-    engine.rundown().release();
+    end(engine, Counter::Cancelled, parent, STATUS_CANCELLED);
 }
 
 /// The device is gone: nothing more is sent, and waiting parents fail at once. Waits for nothing,
@@ -144,9 +163,7 @@ pub(crate) fn surprise_removal(engine: Pooled<Engine>) {
     engine.gone.store(true, Ordering::Release);
     wake_timers(engine);
     while let Some(parent) = engine.waiting.pop() {
-        engine.counters().add(Counter::Removed);
-        parent.complete(STATUS_NO_SUCH_DEVICE, 0);
-        engine.rundown().release();
+        end(engine, Counter::Removed, parent, STATUS_NO_SUCH_DEVICE);
     }
 }
 

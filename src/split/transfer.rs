@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 
-use wdk_sys::{IO_PRIORITY_HINT, PIRP};
+use wdk_sys::PIRP;
 use xfersplit_core::{
     outcome::{Flow, Outcome},
     plan::Plan,
@@ -49,11 +49,12 @@ pub(super) struct Facts {
     pub(super) parent: PIRP,
     /// What was asked.
     pub(super) wanted: Wanted,
-    /// Its I/O priority, for every child.
-    pub(super) priority: IO_PRIORITY_HINT,
     /// Pieces in flight at most.
     pub(super) window: u32,
-    /// What the ladder halves pieces in, bytes.
+    /// Attempts of a piece beyond the first.
+    pub(super) attempts: u32,
+    /// What the ladder halves pieces in, bytes: pieces of pieces keep the buffer's alignment, as
+    /// pieces do.
     pub(super) ladder_unit: u32,
 }
 
@@ -126,11 +127,6 @@ impl Transfer {
         self.facts.get()
     }
 
-    /// From memory to disk.
-    pub(super) fn is_write(&self) -> bool {
-        self.facts.get().is_some_and(|facts| facts.wanted.write)
-    }
-
     /// Makes the transfer stand for `parent`. The caller holds the dispatch count from here on.
     pub(super) fn begin(
         &self,
@@ -140,13 +136,16 @@ impl Transfer {
         config: &Config,
         first: Pooled<Piece>,
     ) {
-        let priority = parent.priority();
         self.facts.set(Some(Facts {
             parent: parent.into_raw(),
             wanted,
-            priority,
-            window: config.window(),
-            ladder_unit: config.ladder_unit(plan.is_misaligned()),
+            window: config.window(wanted.serial),
+            attempts: config.attempts(wanted.serial),
+            ladder_unit: if plan.is_misaligned() {
+                wanted.sector
+            } else {
+                wanted.granularity
+            },
         }));
         self.pump.begin();
         let mut progress = self.progress.lock();

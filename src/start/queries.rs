@@ -3,13 +3,14 @@
 use core::mem::offset_of;
 
 use wdk_sys::{
-    _STORAGE_PROPERTY_ID, _STORAGE_QUERY_TYPE, NTSTATUS, STATUS_SUCCESS, STORAGE_DEVICE_DESCRIPTOR,
-    STORAGE_PROPERTY_QUERY,
+    _STORAGE_PROPERTY_ID, _STORAGE_QUERY_TYPE, NTSTATUS, STATUS_SUCCESS,
+    STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR, STORAGE_DEVICE_DESCRIPTOR, STORAGE_PROPERTY_QUERY,
 };
 use xfersplit_core::{
     capacity::{Capacity, LENGTH_10, LENGTH_16},
     descriptor::{AdapterDescriptor, announced_size},
     limits::BlockLimits,
+    plan::PhysicalSector,
     vpd,
 };
 
@@ -17,6 +18,11 @@ use super::{
     Unsuitable,
     ask::{IOCTL_STORAGE_QUERY_PROPERTY, Target},
 };
+
+/// `CTL_CODE(IOCTL_DISK_BASE, 0x000, METHOD_BUFFERED, FILE_ANY_ACCESS)`.
+const IOCTL_DISK_GET_DRIVE_GEOMETRY: u32 = 0x0007_0000;
+/// Bytes of a `DISK_GEOMETRY` (ntdddisk.h), the last four of which are `BytesPerSector`.
+const DISK_GEOMETRY_BYTES: usize = 24;
 
 /// Bytes of an INQUIRY answer that are asked for: page 0xB0 has 64.
 const INQUIRY_BYTES: u8 = 96;
@@ -31,6 +37,25 @@ const READ_CAPACITY_10: u8 = 0x25;
 const MODE_SENSE_6: u8 = 0x1A;
 const ALL_PAGES: u8 = 0x3F;
 const DPOFUA: u8 = 0x10;
+
+/// How large blocks are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocks {
+    /// Bytes of a logical block.
+    pub(super) size: u32,
+    /// The physical sector, if it is longer.
+    pub(super) physical: Option<PhysicalSector>,
+}
+
+impl Blocks {
+    /// Of blocks about which nothing else is known.
+    pub(super) const fn of(size: u32) -> Self {
+        Self {
+            size,
+            physical: None,
+        }
+    }
+}
 
 /// What the logical unit says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +94,40 @@ pub(super) fn unit(target: &Target) -> Result<Unit, Unsuitable> {
         removable: descriptor.RemovableMedia != 0,
         queueing: descriptor.CommandQueueing != 0,
     })
+}
+
+/// `StorageAccessAlignmentProperty`: what port drivers know without asking the device, and class
+/// drivers once they have asked it. Not everybody answers.
+pub(super) fn blocks(target: &Target) -> Option<Blocks> {
+    let id = _STORAGE_PROPERTY_ID::StorageAccessAlignmentProperty;
+    let (said, valid) = property::<STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR>(target, id).ok()?;
+    let size = said.BytesPerLogicalSector;
+    if valid < size_of::<STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR>() || !size.is_power_of_two() {
+        return None;
+    }
+    let bytes = said.BytesPerPhysicalSector;
+    let longer = bytes.is_power_of_two() && bytes > size;
+    Some(Blocks {
+        size,
+        physical: longer.then(|| PhysicalSector {
+            bytes,
+            // What is told is where in its physical sector the disk begins.
+            first_aligned: (bytes - said.BytesOffsetForSectorAlignment % bytes) % bytes,
+        }),
+    })
+}
+
+/// `IOCTL_DISK_GET_DRIVE_GEOMETRY`, which every disk class driver answers.
+pub(super) fn geometry(target: &Target) -> Result<Blocks, Unsuitable> {
+    let mut geometry = [0_u8; DISK_GEOMETRY_BYTES];
+    let what = "IOCTL_DISK_GET_DRIVE_GEOMETRY";
+    let valid = target
+        .control(IOCTL_DISK_GET_DRIVE_GEOMETRY, &mut (), &mut geometry)
+        .map_err(|status| Unsuitable::NoAnswer(what, status))?;
+    match (valid, geometry.last_chunk()) {
+        (DISK_GEOMETRY_BYTES, Some(size)) => Ok(Blocks::of(u32::from_le_bytes(*size))),
+        _ => Err(Unsuitable::NoAnswer(what, STATUS_SUCCESS)),
+    }
 }
 
 /// The device's own limits. Page 0x00 must list the page: a device that does not know it may do

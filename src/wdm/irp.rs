@@ -8,9 +8,9 @@ use core::ptr;
 
 use wdk_sys::{
     CCHAR, DEVICE_OBJECT, IO_DISK_INCREMENT, IO_NO_INCREMENT, IO_PRIORITY_HINT, IO_STACK_LOCATION,
-    IRP, IRP_MJ_READ, IRP_MJ_SCSI, IRP_MJ_WRITE, NTSTATUS, PDEVICE_OBJECT, PIO_COMPLETION_ROUTINE,
-    PIO_STACK_LOCATION, PIRP, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS,
-    SL_PENDING_RETURNED, STATUS_SUCCESS, ntddk,
+    IRP, IRP_MJ_READ, IRP_MJ_SCSI, IRP_MJ_WRITE, NTSTATUS, PDEVICE_OBJECT, PETHREAD,
+    PIO_COMPLETION_ROUTINE, PIO_STACK_LOCATION, PIRP, PVOID, SL_INVOKE_ON_CANCEL,
+    SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_SUCCESS, ntddk,
 };
 
 use super::{mdl::Mdl, succeeded};
@@ -39,8 +39,19 @@ pub(crate) struct ReadWrite {
     pub(crate) length: u32,
     /// Byte offset on the device; negative values are the sender's mistake.
     pub(crate) byte_offset: i64,
-    /// `SL_*` flags of the stack location.
-    pub(crate) flags: u8,
+    /// `Key`: which copy of the data, or whose lock.
+    pub(crate) key: u32,
+}
+
+/// A device control as its sender asked for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeviceControl {
+    /// `IoControlCode`.
+    pub(crate) code: u32,
+    /// Bytes of input.
+    pub(crate) input_length: u32,
+    /// Room for output, bytes.
+    pub(crate) output_length: u32,
 }
 
 impl Irp {
@@ -90,6 +101,30 @@ impl Irp {
     pub(crate) fn flags(&self) -> u32 {
         // SAFETY: type invariant.
         unsafe { (*self.0).Flags }
+    }
+
+    /// `Tail.Overlay.Thread`: whom the file system's errors are for.
+    pub(crate) fn thread(&self) -> PETHREAD {
+        // SAFETY: type invariant.
+        unsafe { (*self.0).Tail.Overlay.Thread }
+    }
+
+    /// `AssociatedIrp.SystemBuffer`: input and output of a buffered device control.
+    pub(crate) fn system_buffer(&self) -> *mut u8 {
+        // SAFETY: type invariant.
+        unsafe { (*self.0).AssociatedIrp.SystemBuffer }.cast()
+    }
+
+    /// `IoStatus.Information`.
+    pub(crate) fn information(&self) -> u64 {
+        // SAFETY: type invariant.
+        unsafe { (*self.0).IoStatus.Information }
+    }
+
+    /// `PendingReturned`: somebody below has returned `STATUS_PENDING`.
+    pub(crate) fn pending_returned(&self) -> bool {
+        // SAFETY: type invariant.
+        unsafe { (*self.0).PendingReturned != 0 }
     }
 
     /// `IoGetIoPriorityHint`.
@@ -144,7 +179,68 @@ impl Irp {
     }
 }
 
+impl Irp {
+    /// Passes the IRP down with a completion routine of ours on the way back
+    /// (`IoCopyCurrentIrpStackLocationToNext`, `IoSetCompletionRoutine`, `IoCallDriver`).
+    pub(crate) fn watch_down(self, lower: PDEVICE_OBJECT, completion: Completion) -> NTSTATUS {
+        let current = self.current().0;
+        // SAFETY: our device's StackSize counts the devices below: there is a next location.
+        let next = unsafe { self.next() };
+        // SAFETY: both are this IRP's locations; the routine and its context are set anew below.
+        unsafe { next.write(current.read()) };
+        // SAFETY: the next location is ours to fill until IofCallDriver.
+        unsafe { set_completion(next, completion) };
+        // SAFETY: IofCallDriver takes the IRP over; `lower` is the device we are attached to.
+        unsafe { ntddk::IofCallDriver(lower, self.0) }
+    }
+}
+
+/// `IoSetCompletionRoutine`, whatever happened below. Clears the location's other control flags.
+///
+/// # Safety
+/// `location` is an IRP's next location, and the caller's to fill.
+unsafe fn set_completion(location: PIO_STACK_LOCATION, (routine, context): Completion) {
+    // SAFETY: the caller's contract.
+    unsafe { (*location).CompletionRoutine = routine };
+    // SAFETY: as above.
+    unsafe { (*location).Context = context };
+    let invoke = SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL;
+    // SAFETY: as above.
+    unsafe { (*location).Control = invoke as u8 };
+}
+
 impl StackLocation {
+    /// The request block, if this is `IRP_MJ_SCSI` carrying one. The major is shared with internal
+    /// device controls, whose parameters mean something else: classpnp leaves the control code
+    /// empty, others write one of `IOCTL_SCSI_EXECUTE_*` (scsi.h).
+    pub(crate) fn request_block(&self) -> Option<PVOID> {
+        // SAFETY: type invariant.
+        let major = u32::from(unsafe { (*self.0).MajorFunction });
+        // SAFETY: the slot of the control code is there for every major.
+        let code = unsafe { (*self.0).Parameters.DeviceIoControl.IoControlCode };
+        let carries = major == IRP_MJ_SCSI && (code == 0 || EXECUTE_CODES.contains(&code));
+        // SAFETY: as above.
+        let srb = unsafe { (*self.0).Parameters.Scsi.Srb };
+        (carries && !srb.is_null()).then_some(srb.cast())
+    }
+
+    /// `SL_*` flags.
+    pub(crate) fn flags(&self) -> u8 {
+        // SAFETY: type invariant.
+        unsafe { (*self.0).Flags }
+    }
+
+    /// The parameters of `IRP_MJ_DEVICE_CONTROL`.
+    pub(crate) fn device_control(&self) -> DeviceControl {
+        // SAFETY: type invariant; the caller's dispatch routine is registered for that major alone.
+        let parameters = unsafe { (*self.0).Parameters.DeviceIoControl };
+        DeviceControl {
+            code: parameters.IoControlCode,
+            input_length: parameters.InputBufferLength,
+            output_length: parameters.OutputBufferLength,
+        }
+    }
+
     /// The request, if this is `IRP_MJ_READ` or `IRP_MJ_WRITE`.
     pub(crate) fn read_write(&self) -> Option<ReadWrite> {
         // SAFETY: type invariant.
@@ -156,22 +252,30 @@ impl StackLocation {
         let length = unsafe { (*self.0).Parameters.Read.Length };
         // SAFETY: as above.
         let byte_offset = unsafe { (*self.0).Parameters.Read.ByteOffset.QuadPart };
-        // SAFETY: type invariant.
-        let flags = unsafe { (*self.0).Flags };
+        // SAFETY: as above.
+        let key = unsafe { (*self.0).Parameters.Read.Key };
         Some(ReadWrite {
             write: major == IRP_MJ_WRITE,
             length,
             byte_offset,
-            flags,
+            key,
         })
     }
 }
 
-/// What a finished child IRP says of itself.
-pub(crate) fn io_status(irp: &Irp) -> NTSTATUS {
-    // SAFETY: type invariant; both union members start with the status.
-    unsafe { (*irp.0).IoStatus.__bindgen_anon_1.Status }
+impl Irp {
+    /// `IoStatus.Status`, once a lower driver has completed the IRP.
+    pub(crate) fn status(&self) -> NTSTATUS {
+        // SAFETY: type invariant; both union members start with the status.
+        unsafe { (*self.0).IoStatus.__bindgen_anon_1.Status }
+    }
 }
+
+/// An IoCompletion routine and what it is called with.
+pub(crate) type Completion = (PIO_COMPLETION_ROUTINE, PVOID);
+
+/// `IOCTL_SCSI_EXECUTE_IN`, `_OUT` and `_NONE` (scsi.h).
+const EXECUTE_CODES: [u32; 3] = [0x001B_0011, 0x001B_0012, 0x001B_0013];
 
 /// An IRP of the driver's own, allocated once and reused for every attempt of every piece.
 ///
@@ -179,18 +283,38 @@ pub(crate) fn io_status(irp: &Irp) -> NTSTATUS {
 /// The pointer came from `IoAllocateIrp` and is freed only by [`ChildIrp::free`].
 pub(crate) struct ChildIrp(PIRP);
 
-/// What goes into a child IRP for one attempt.
-pub(crate) struct ChildRequest {
-    /// The data, or `None` for a request without any.
-    pub(crate) mdl: Option<Mdl>,
-    /// The request block for `Parameters.Scsi.Srb`.
-    pub(crate) srb: PVOID,
+/// What the child asks the lower driver for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Order {
+    /// `IRP_MJ_SCSI` with this request block.
+    Scsi(PVOID),
+    /// `IRP_MJ_READ` or `IRP_MJ_WRITE`. The flags are those of [`ChildRequest`].
+    ReadWrite(ReadWrite),
+}
+
+/// What a child IRP takes over from its parent, whatever it asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inherited {
     /// `SL_*` flags of the parent's stack location (`SL_WRITE_THROUGH`, `SL_OVERRIDE_VERIFY_VOLUME`).
     pub(crate) stack_flags: u8,
+    /// Bits of the parent's `Flags`: what kind of paging it is.
+    pub(crate) irp_flags: u32,
     /// The parent's I/O priority.
-    pub(crate) priority: Option<IO_PRIORITY_HINT>,
-    /// Our IoCompletion routine and what it is called with.
-    pub(crate) completion: (PIO_COMPLETION_ROUTINE, PVOID),
+    pub(crate) priority: IO_PRIORITY_HINT,
+    /// The parent's thread, where the lower driver may have something to tell it.
+    pub(crate) thread: PETHREAD,
+}
+
+/// What goes into a child IRP for one attempt.
+pub(crate) struct ChildRequest {
+    /// What it asks for.
+    pub(crate) order: Order,
+    /// The data, or `None` for a request without any.
+    pub(crate) mdl: Option<Mdl>,
+    /// The parent's share, if there is a parent.
+    pub(crate) inherited: Option<Inherited>,
+    /// Our IoCompletion routine.
+    pub(crate) completion: Completion,
 }
 
 impl ChildIrp {
@@ -215,10 +339,6 @@ impl ChildIrp {
     pub(crate) unsafe fn send(&self, lower: PDEVICE_OBJECT, request: &ChildRequest) -> NTSTATUS {
         // SAFETY: the caller's contract is IoReuseIrp's: we own the IRP.
         unsafe { ntddk::IoReuseIrp(self.0, STATUS_SUCCESS) };
-        if let Some(priority) = request.priority {
-            // SAFETY: we own the IRP; a hint that the I/O manager does not know changes nothing.
-            let _: NTSTATUS = unsafe { ntddk::IoSetIoPriorityHint(self.0, priority) };
-        }
         let mdl = request.mdl.map_or(ptr::null_mut(), Mdl::as_ptr);
         // SAFETY: we own the IRP.
         unsafe { (*self.0).MdlAddress = mdl };
@@ -226,20 +346,14 @@ impl ChildIrp {
         let irp = unsafe { Irp::from_raw(self.0) };
         // SAFETY: allocated with as many locations as the lower device asks for, at least one.
         let location = unsafe { irp.next() };
-        let (routine, context) = request.completion;
         // SAFETY: the next location is ours to fill until IofCallDriver.
-        unsafe { (*location).MajorFunction = IRP_MJ_SCSI as u8 };
+        unsafe { fill(location, &request.order) };
         // SAFETY: as above.
-        unsafe { (*location).Flags = request.stack_flags };
-        // SAFETY: as above.
-        unsafe { (*location).Parameters.Scsi.Srb = request.srb.cast() };
-        // SAFETY: as above; with the next three lines this is IoSetCompletionRoutine.
-        unsafe { (*location).CompletionRoutine = routine };
-        // SAFETY: as above.
-        unsafe { (*location).Context = context };
-        let invoke = SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL;
-        // SAFETY: as above.
-        unsafe { (*location).Control = invoke as u8 };
+        unsafe { set_completion(location, request.completion) };
+        if let Some(inherited) = &request.inherited {
+            // SAFETY: as above, and we own the IRP.
+            unsafe { inherit(self.0, location, inherited) };
+        }
         // SAFETY: IofCallDriver takes the IRP over; `lower` has our attachment's reference.
         unsafe { ntddk::IofCallDriver(lower, irp.into_raw()) }
     }
@@ -252,6 +366,51 @@ impl ChildIrp {
         // SAFETY: the caller's contract; the IRP came from IoAllocateIrp.
         unsafe { ntddk::IoFreeIrp(self.0) };
     }
+}
+
+/// Fills in what a child asks for.
+///
+/// # Safety
+/// `location` is the next location of an IRP that the caller owns.
+unsafe fn fill(location: PIO_STACK_LOCATION, order: &Order) {
+    match *order {
+        Order::Scsi(srb) => {
+            // SAFETY: the caller's contract.
+            unsafe { (*location).MajorFunction = IRP_MJ_SCSI as u8 };
+            // SAFETY: as above.
+            unsafe { (*location).Parameters.Scsi.Srb = srb.cast() };
+        }
+        Order::ReadWrite(asked) => {
+            let major = if asked.write {
+                IRP_MJ_WRITE
+            } else {
+                IRP_MJ_READ
+            };
+            // SAFETY: the caller's contract.
+            unsafe { (*location).MajorFunction = major as u8 };
+            // SAFETY: Parameters.Read and Parameters.Write have one layout.
+            unsafe { (*location).Parameters.Read.Length = asked.length };
+            // SAFETY: as above.
+            unsafe { (*location).Parameters.Read.Key = asked.key };
+            // SAFETY: as above.
+            unsafe { (*location).Parameters.Read.ByteOffset.QuadPart = asked.byte_offset };
+        }
+    }
+}
+
+/// Gives a child its parent's share.
+///
+/// # Safety
+/// The caller owns `irp`, and `location` is its next location.
+unsafe fn inherit(irp: PIRP, location: PIO_STACK_LOCATION, inherited: &Inherited) {
+    // SAFETY: the caller's contract.
+    unsafe { (*location).Flags = inherited.stack_flags };
+    // SAFETY: as above.
+    unsafe { (*irp).Flags |= inherited.irp_flags };
+    // SAFETY: as above. The IRP is never queued to the thread: its completion stops with us.
+    unsafe { (*irp).Tail.Overlay.Thread = inherited.thread };
+    // SAFETY: as above; a hint that the I/O manager does not know changes nothing.
+    let _: NTSTATUS = unsafe { ntddk::IoSetIoPriorityHint(irp, inherited.priority) };
 }
 
 /// The bytes that one IRP with `stack_size` locations takes in nonpaged pool.

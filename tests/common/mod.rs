@@ -7,6 +7,9 @@
     reason = "every scenario file is a program of its own and uses its own part of this"
 )]
 
+pub(crate) mod block;
+pub(crate) mod post;
+
 use std::fmt::Debug;
 
 use ntsim::abi::{
@@ -16,10 +19,11 @@ use ntsim::abi::{
     STATUS_VERIFY_REQUIRED,
 };
 use ntsim::machine::AllocationCounts;
+use ntsim::pe::driver_under_test;
 use ntsim::pnp::Driver;
 use ntsim::port::{Direction, Disk, Hba, Kind, PortRecord};
 use ntsim::world::Transfer;
-use ntsim::{Buffer, Done, Report, Stack, World};
+use ntsim::{Buffer, Done, Report, Shape, Stack, World};
 
 /// Bytes of a page.
 pub(crate) const PAGE: usize = 4096;
@@ -28,9 +32,11 @@ pub(crate) const SECTOR: usize = 512;
 /// 100 ns units in a millisecond of virtual time.
 pub(crate) const MILLISECOND: u64 = 10_000;
 
-/// The driver under test: the one place that names it.
+/// The driver under test: the one place that names it. The linked sources, or the binary that the
+/// variable `XFERSPLIT_DRIVER` names.
 pub(crate) fn driver() -> Driver {
-    Driver::linked("xfersplit", xfersplit::driver_entry)
+    let driver = driver_under_test("xfersplit", xfersplit::driver_entry);
+    driver.unwrap_or_else(|error| panic!("the driver can't be loaded: {error}"))
 }
 
 /// The driver above the port of an adapter without limits, and a disk of 64 MiB.
@@ -46,6 +52,11 @@ pub(crate) fn adapter(bytes: usize, pages: u32) -> Hba {
 /// A world in which a page-aligned request of `n * piece` bytes is `n` pieces.
 pub(crate) fn pieces_of(piece: usize) -> World {
     world().hba(adapter(piece, (piece / PAGE + 1) as u32))
+}
+
+/// The same beneath a class driver: requests are SRBs.
+pub(crate) fn srb_pieces_of(piece: usize) -> World {
+    pieces_of(piece).shape(Shape::Srb)
 }
 
 /// Runs a scenario in which everybody behaves: no bug check, nothing that the port objects to, every
@@ -307,6 +318,11 @@ impl Exchange {
     /// The request.
     pub(crate) fn transfer<'s>(&self, stack: &'s Stack) -> Transfer<'s> {
         transfer(stack, self.direction, self.offset, &self.buffer)
+    }
+
+    /// Which way the data go.
+    pub(crate) fn direction(&self) -> Direction {
+        self.direction
     }
 
     /// The buffer.
