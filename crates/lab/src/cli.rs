@@ -1,10 +1,16 @@
 //! The command line: commands, and the groups of options that several share.
 
+use std::path::PathBuf;
+use std::result::Result as StdResult;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lab::bench::Setup;
+use lab::driver;
+use lab::error::{Error, Result};
 use lab::machine::{self, Changes};
 use lab::size::{self, Limit};
 use ntsim::port::{Completion, Disk, FaultMix, Hba, OnViolation};
+use ntsim::world::StackKind;
 
 use crate::commands::{demo, plan, replay, run, soak};
 
@@ -40,17 +46,17 @@ pub(crate) enum Command {
 }
 
 /// A size on the command line.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> StdResult<u64, String> {
     size::parse(text)
 }
 
 /// A limit on the command line.
-pub(crate) fn limit(text: &str) -> Result<Limit, String> {
+pub(crate) fn limit(text: &str) -> StdResult<Limit, String> {
     size::parse_limit(text)
 }
 
 /// A sector size on the command line.
-pub(crate) fn sector(text: &str) -> Result<u32, String> {
+pub(crate) fn sector(text: &str) -> StdResult<u32, String> {
     match size::parse(text)? {
         bytes @ 1..=65536 => Ok(bytes as u32),
         other => Err(format!("a sector of {other} bytes (1 to 65536 make sense)")),
@@ -58,7 +64,7 @@ pub(crate) fn sector(text: &str) -> Result<u32, String> {
 }
 
 /// An alignment mask on the command line.
-pub(crate) fn alignment_mask(text: &str) -> Result<u32, String> {
+pub(crate) fn alignment_mask(text: &str) -> StdResult<u32, String> {
     match size::parse(text)? {
         mask @ 0..=0xFFF if (mask + 1).is_power_of_two() => Ok(mask as u32),
         other => Err(format!(
@@ -68,7 +74,7 @@ pub(crate) fn alignment_mask(text: &str) -> Result<u32, String> {
 }
 
 /// A size of at least one byte.
-pub(crate) fn positive(text: &str) -> Result<u64, String> {
+pub(crate) fn positive(text: &str) -> StdResult<u64, String> {
     match size::parse(text)? {
         0 => Err("must be more than 0".into()),
         bytes => Ok(bytes),
@@ -84,6 +90,36 @@ pub(crate) enum Pages {
     Document,
     /// A piece may consist of so many physically adjacent runs
     Breaks,
+}
+
+/// Where the filter is in the device stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Position {
+    /// Requests → xfersplit → port: the filter makes the SRBs
+    Class,
+    /// Requests → disk class driver → xfersplit → port: the filter splits SRBs
+    Disk,
+    /// Requests → xfersplit → disk class driver → port: the filter splits requests
+    Relay,
+}
+
+impl From<Position> for StackKind {
+    fn from(position: Position) -> Self {
+        match position {
+            Position::Class => Self::Port,
+            Position::Disk => Self::Disk,
+            Position::Relay => Self::Relay,
+        }
+    }
+}
+
+/// The format of request blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// SCSI_REQUEST_BLOCK
+    Legacy,
+    /// STORAGE_REQUEST_BLOCK
+    Extended,
 }
 
 /// What the adapter says of itself.
@@ -125,6 +161,16 @@ fn descriptor(limit: Limit) -> u32 {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Machine")]
 pub(crate) struct MachineArgs {
+    /// Where the filter is
+    #[arg(long, value_name = "STACK", value_enum, default_value_t = Position::Class)]
+    stack: Position,
+    /// Request blocks that the adapter asks for; its own choice unless given
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    srb: Option<Format>,
+    /// What the filter tells the class driver above it: 0 the adapter's limits, 1 the effective ones, 2
+    /// AdvertisedTransferLength. The same as --set Advertise=N; needs --stack disk
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=2))]
+    advertise: Option<u32>,
     /// Adapter to start from (a wrong name lists them)
     #[arg(long, value_name = "NAME", value_parser = adapter, default_value = "ahci")]
     adapter: Adapter,
@@ -155,6 +201,9 @@ pub(crate) struct MachineArgs {
     /// Faults and their chances, such as busy=1%,short=0.1% or all=0.1%
     #[arg(long, value_name = "LIST", value_parser = machine::faults)]
     faults: Option<FaultMix>,
+    /// Driver binary (.sys) to load instead of the one made from this workspace's sources
+    #[arg(long, value_name = "FILE", conflicts_with = "without_filter")]
+    driver: Option<PathBuf>,
     /// Leave the filter out and send what the class driver would
     #[arg(long)]
     without_filter: bool,
@@ -170,13 +219,40 @@ pub(crate) struct MachineArgs {
 #[derive(Clone, Debug)]
 struct Adapter(Hba);
 
-fn adapter(name: &str) -> Result<Adapter, String> {
+fn adapter(name: &str) -> StdResult<Adapter, String> {
     machine::adapter(name).map(Adapter)
 }
 
 impl MachineArgs {
     /// The machine with this disk, which may be one that holds only a pattern.
-    pub(crate) fn setup(&self, disk: Disk, pattern: bool) -> Setup {
+    ///
+    /// # Errors
+    /// Options that make no sense together.
+    pub(crate) fn setup(&self, disk: Disk, pattern: bool) -> Result<Setup> {
+        Ok(Setup {
+            filter: !self.without_filter,
+            driver: driver::chosen(self.driver.as_deref())?,
+            stack: self.stack.into(),
+            clock: machine::clock(self.threads.map(usize::from), self.seed),
+            disk,
+            pattern,
+            hba: self.hba(),
+            settings: self.settings()?,
+            faults: self.faults.clone().unwrap_or_default(),
+        })
+    }
+
+    /// What buffers' places in their pages are multiples of. A class driver that is told of scarce memory sends page by
+    /// page, and from a buffer off the sectors no whole ones (classpnp, retry.c): nobody above sends it such buffers.
+    pub(crate) fn page_step(&self, sector: u64) -> u64 {
+        if self.stack == Position::Class || self.faults.is_none() {
+            4
+        } else {
+            sector.next_power_of_two().clamp(4, lab::models::PAGE)
+        }
+    }
+
+    fn hba(&self) -> Hba {
         let said = Changes {
             bytes: self.max_bytes.map(descriptor),
             pages: self.max_pages.map(descriptor),
@@ -187,19 +263,33 @@ impl MachineArgs {
             pages: self.real_pages.map(descriptor),
             mask: None,
         };
-        let hba = machine::with_limits(self.adapter.0.clone(), said, taken);
-        let hba = match self.on_violation {
-            Some(what) => hba.on_violation(what),
-            None => hba,
-        };
-        Setup {
-            filter: !self.without_filter,
-            clock: machine::clock(self.threads.map(usize::from), self.seed),
-            disk,
-            pattern,
-            hba: hba.completion(self.latency.clone()),
-            settings: self.set.clone(),
-            faults: self.faults.clone().unwrap_or_default(),
+        let mut hba = machine::with_limits(self.adapter.0.clone(), said, taken);
+        if let Some(what) = self.on_violation {
+            hba = hba.on_violation(what);
         }
+        if let Some(format) = self.srb {
+            hba = hba.extended_srb(format == Format::Extended);
+        }
+        hba.completion(self.latency.clone())
+    }
+
+    fn settings(&self) -> Result<Vec<(String, u32)>> {
+        let mut settings = self.set.clone();
+        let Some(advertise) = self.advertise else {
+            return Ok(settings);
+        };
+        let refuse = |why: &str| Err(Error::Usage(format!("--advertise {advertise}: {why}")));
+        if self.stack != Position::Disk {
+            return refuse("no class driver is above the filter; --stack disk has one");
+        }
+        if self.without_filter {
+            return refuse("there is no filter to tell anything");
+        }
+        let is_advertise = |(name, _): &(String, u32)| name.eq_ignore_ascii_case("Advertise");
+        if settings.iter().any(is_advertise) {
+            return refuse("--set Advertise says it too");
+        }
+        settings.push(("Advertise".into(), advertise));
+        Ok(settings)
     }
 }

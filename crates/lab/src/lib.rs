@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod driver;
 pub mod error;
+pub mod layers;
 pub mod machine;
 pub mod mirror;
 pub mod models;

@@ -81,10 +81,7 @@ impl Mirror {
             expected.update(contents);
             found.update(&bytes);
         }
-        (
-            Hash(expected.finalize().into()),
-            Hash(found.finalize().into()),
-        )
+        (Hash::from(expected), Hash::from(found))
     }
 }
 
@@ -101,6 +98,12 @@ impl Hash {
     /// The first digits, for tables.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
+    }
+}
+
+impl From<Sha256> for Hash {
+    fn from(hasher: Sha256) -> Self {
+        Self(hasher.finalize().into())
     }
 }
 

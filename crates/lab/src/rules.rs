@@ -17,6 +17,8 @@ pub struct Rules {
     pub advertised: Limits,
     /// The device's own limit in sectors, where the driver is to believe it.
     pub block_limits: Option<u32>,
+    /// The adapter asks for `STORAGE_REQUEST_BLOCK`s.
+    pub extended_srb: bool,
     /// The settings, by name.
     pub settings: Vec<(String, u32)>,
 }
@@ -37,6 +39,7 @@ impl Rules {
             }),
             advertised: profile.advertised,
             block_limits: None,
+            extended_srb: profile.extended_srb,
             settings: settings.to_vec(),
         };
         let asked = match rules.setting("HonorBlockLimits") {
@@ -87,7 +90,7 @@ impl Rules {
                 setting("NumberOfMapRegisters"),
             ]),
             page_rule: self.page_rule(),
-            lba_boundary: setting("LbaBoundary"),
+            lba_boundary: setting("LbaBoundary").filter(|&at| self.can_keep(at)),
             physical: self.physical_cuts(write),
             split_bytes: Some(setting("MaxPieceBytes").unwrap_or(8 << 20)),
             ..adapter
@@ -107,6 +110,15 @@ impl Rules {
             cdb_blocks: Some(self.cdb_blocks(end)),
             ..World::unlimited(u64::from(self.sector))
         }
+    }
+
+    /// Whether pieces can end on every multiple of a boundary; the driver ignores one where they cannot.
+    fn can_keep(&self, boundary: u64) -> bool {
+        let aligned = World {
+            alignment_mask: u64::from(self.advertised.alignment_mask),
+            ..World::unlimited(u64::from(self.sector))
+        };
+        boundary.is_multiple_of(aligned.grain())
     }
 
     fn physical_cuts(&self, write: bool) -> Option<PhysicalSector> {

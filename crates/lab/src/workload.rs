@@ -77,8 +77,10 @@ pub struct Workload {
     pub writes: u64,
     /// Offsets on the disk are multiples of this, bytes.
     pub align: u64,
-    /// Where in their page buffers start; any multiple of 4 when none.
+    /// Where in their page buffers start; any multiple of [`Self::page_step`] when none.
     pub page_offset: Option<u64>,
+    /// Buffers start at multiples of this in their page; a power of two up to a page.
+    pub page_step: u64,
     /// Bytes of the disk that are used, from its start.
     pub span: u64,
     /// One after another instead of here and there.
@@ -120,7 +122,10 @@ impl Workload {
             } else {
                 rng.below(places) * self.align
             };
-            let page_offset = self.page_offset.unwrap_or_else(|| rng.below(1024) * 4);
+            let page_offset = self.page_offset.unwrap_or_else(|| {
+                let anywhere = rng.below(1024) * 4;
+                anywhere - anywhere % self.page_step
+            });
             Job {
                 write: rng.percent(self.writes),
                 offset,
@@ -159,6 +164,7 @@ mod tests {
             writes: 30,
             align: 512,
             page_offset: None,
+            page_step: 4,
             span: 1 << 20,
             sequential,
         }

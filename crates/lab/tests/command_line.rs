@@ -104,6 +104,10 @@ fn arguments_that_make_no_sense_are_named() {
     refused(&["run", "--writes", "101"], &["101"]);
     refused(&["run", "--threads", "0"], &["0"]);
     refused(&["run", "--on-violation", "sulk"], &["sulk"]);
+    refused(&["run", "--stack", "desk"], &["desk", "class, disk, relay"]);
+    refused(&["run", "--srb", "wide"], &["wide", "legacy, extended"]);
+    refused(&["run", "--advertise", "3"], &["--advertise", "3"]);
+    refused(&["replay", "--stack", "top", "x.log"], &["top", "relay"]);
     refused(&["soak", "--requests", "0"], &["0"]);
     refused(&["replay"], &["FILE"]);
 }
@@ -128,12 +132,67 @@ fn arguments_that_contradict_each_other_are_named() {
     );
     let trace = committed("tests/traces/fio-v3-mixed.log");
     refused_in_one_line(
+        &["replay", "--advertise", "1", &trace],
+        &["--advertise 1", "--stack disk"],
+    );
+    refused_in_one_line(
         &["replay", "--page-offset", "4096", &trace],
         &["--page-offset"],
     );
     refused_in_one_line(
         &["replay", "--sector", "4096", &trace],
         &["fio-v3-mixed.log:", "whole sectors of 4096"],
+    );
+}
+
+#[test]
+fn files_that_are_no_drivers_are_named() {
+    refused_in_one_line(&["run", "--driver", "no-such.sys"], &["no-such.sys: "]);
+    refused_in_one_line(&["demo", "--driver", "no-such.sys"], &["no-such.sys: "]);
+    let scratch = Scratch::new();
+    let text = scratch.write("text.sys", "a text and no driver");
+    refused_in_one_line(&["run", "--driver", &text], &["text.sys: "]);
+    let trace = committed("tests/traces/fio-v3-mixed.log");
+    refused_in_one_line(&["replay", "--driver", &text, &trace], &["text.sys: "]);
+    refused_in_one_line(&["soak", "--driver", &text], &["text.sys: "]);
+    refused(
+        &["run", "--driver", "x.sys", "--without-filter"],
+        &["--driver", "--without-filter"],
+    );
+}
+
+#[test]
+fn nobody_is_told_limits_where_nobody_listens() {
+    refused_in_one_line(
+        &["run", "--advertise", "1"],
+        &["--advertise 1", "--stack disk"],
+    );
+    refused_in_one_line(
+        &["run", "--stack", "relay", "--advertise", "0"],
+        &["--advertise 0", "--stack disk"],
+    );
+    refused_in_one_line(
+        &[
+            "run",
+            "--stack",
+            "disk",
+            "--without-filter",
+            "--advertise",
+            "2",
+        ],
+        &["--advertise 2", "no filter"],
+    );
+    refused_in_one_line(
+        &[
+            "run",
+            "--stack",
+            "disk",
+            "--advertise",
+            "2",
+            "--set",
+            "Advertise=1",
+        ],
+        &["--advertise 2", "--set Advertise"],
     );
 }
 

@@ -70,6 +70,7 @@ fn the_same_seed_gives_the_same_run() {
         "failed",
         "faults",
         "virtual_time_100ns",
+        "sha256_trace",
         "sha256_found",
     ] {
         assert_eq!(once[field], again[field], "{field}");
@@ -225,6 +226,10 @@ fn the_demo_shows_the_examples_the_picture_and_the_table() {
         "vhost-2mib",
         "WRONG",
         "5 of 8 adapters lie",
+        "Beneath a disk class driver",
+        "xfersplit as installed",
+        "FAILS",
+        "extended SRBs",
     ] {
         assert!(shown.contains(part), "no '{part}' in\n{shown}");
     }

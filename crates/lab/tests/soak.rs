@@ -1,14 +1,16 @@
 //! A slice of the long random proof, small enough for every test run.
 
+use lab::driver;
 use lab::soak::{self, Plan};
 
 #[test]
 fn a_slice_of_the_soak_finds_nothing_wrong() {
     let plan = Plan {
+        driver: driver::xfersplit(),
         seed: 20_261,
         first: 0,
-        worlds: 60,
-        per_world: 200,
+        worlds: 160,
+        per_world: 120,
         jobs: 2,
     };
     let coverage = soak::run(&plan, &|_| {}).unwrap_or_else(|failure| {
@@ -24,13 +26,19 @@ fn a_slice_of_the_soak_finds_nothing_wrong() {
         "{} judged",
         coverage.judged
     );
+    // Every kind of stack with both formats of request blocks, every word to a class driver, every fault.
     let missing = coverage.missing(1);
     assert!(missing.is_empty(), "never seen: {missing:?}");
 }
 
 #[test]
 fn the_same_world_is_the_same_every_time() {
-    let once = soak::run_world(5, 7, 100).unwrap_or_else(|failure| panic!("{failure}"));
-    let again = soak::run_world(5, 7, 100).unwrap_or_else(|failure| panic!("{failure}"));
-    assert_eq!(once.to_json(), again.to_json());
+    let run = |world| {
+        let coverage = soak::run_world(&driver::xfersplit(), 5, world, 100);
+        coverage.unwrap_or_else(|failure| panic!("{failure}"))
+    };
+    for world in 7..12 {
+        let (once, again) = (run(world), run(world));
+        assert_eq!(once.to_json(), again.to_json(), "world {world}");
+    }
 }

@@ -1,12 +1,14 @@
 //! One group of requests through the stack: sent together, waited for, and handed back with what the port saw of each.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ntsim::abi::{SRB_STATUS_BUS_RESET, SRB_STATUS_REQUEST_FLUSHED};
 use ntsim::port::{Disk, Port, PortRecord, read_write};
 use ntsim::world::{Buffer, Done, Pending, Stack};
+use sha2::{Digest as _, Sha256};
 
 use crate::machine::PATTERN_PAGES;
+use crate::mirror::Hash;
 use crate::workload::Job;
 
 /// A request that has ended.
@@ -53,10 +55,37 @@ fn ended_with_others(piece: &PortRecord) -> bool {
 /// `SRB_STATUS(SrbStatus)`: without the flags.
 const SRB_STATUS_MASK: u32 = 0x3F;
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Enters a command into the hash: all of it but addresses, with times from the first request on.
+fn note(hash: &mut Sha256, record: &PortRecord, started: u64) {
+    let outcome = &record.outcome;
+    hash.update(record.cdb);
+    for word in [
+        u64::from(record.bytes),
+        u64::from(record.srb_flags),
+        u64::from(record.irp_flags),
+        u64::from(record.stack_flags),
+        u64::from(record.page_offset),
+        u64::from(record.span_pages),
+        u64::from(outcome.status.cast_unsigned()),
+        u64::from(outcome.srb_status),
+        u64::from(outcome.scsi_status),
+        u64::from(outcome.moved),
+        record.submitted_at - started,
+        record.completed_at - started,
+    ] {
+        hash.update(word.to_le_bytes());
+    }
+}
+
 /// A stack with a recorder at its port.
 pub struct Exchange<'a> {
     stack: &'a Stack,
     seen: Arc<Mutex<Vec<PortRecord>>>,
+    trace: Arc<Mutex<Sha256>>,
     sector: u64,
     holds_data: bool,
     /// Virtual time at the start, in 100 ns.
@@ -67,23 +96,24 @@ impl<'a> Exchange<'a> {
     /// Puts a recorder at the stack's port.
     pub fn new(stack: &'a Stack, holds_data: bool) -> Self {
         let seen: Arc<Mutex<Vec<PortRecord>>> = Arc::default();
-        let sink = Arc::clone(&seen);
+        let trace: Arc<Mutex<Sha256>> = Arc::default();
+        let started = stack.machine().now();
+        let (sink, hash) = (Arc::clone(&seen), Arc::clone(&trace));
         stack.port().keep_records(0);
         stack.port().observe(Some(Box::new(move |record| {
             // What the port ended before it looked at the command has nothing but its command block.
             if let Some(transfer) = read_write(record.command()) {
                 let mut record = record.clone();
                 (record.lba, record.blocks) = (transfer.lba, transfer.blocks);
-                sink.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(record);
+                note(&mut lock(&hash), &record, started);
+                lock(&sink).push(record);
             }
         })));
         let sector = u64::from(stack.port().disk().geometry().sector);
-        let started = stack.machine().now();
         Self {
             stack,
             seen,
+            trace,
             sector,
             holds_data,
             started,
@@ -108,6 +138,11 @@ impl<'a> Exchange<'a> {
     /// Virtual time since the recorder was put there, in 100 ns.
     pub fn elapsed(&self) -> u64 {
         self.stack.machine().now() - self.started
+    }
+
+    /// A hash over all reads and writes that the port has seen: the same for two runs that were the same to it.
+    pub fn trace(&self) -> Hash {
+        Hash::from(lock(&self.trace).clone())
     }
 
     /// Sends all requests, waits for all. `writes` has the data of each write, and something for each read.
@@ -135,8 +170,7 @@ impl<'a> Exchange<'a> {
             })
             .collect();
         let done: Vec<Done> = pending.into_iter().map(Pending::wait).collect();
-        let mut seen =
-            std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut seen = std::mem::take(&mut *lock(&self.seen));
         let weather = seen.iter().any(|record| record.fault.is_some());
         jobs.iter()
             .zip(buffers)

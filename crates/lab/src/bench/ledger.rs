@@ -1,17 +1,17 @@
 //! Every request checked: its data against the mirror, its pieces against the judge, its completion against the rules.
 
 use ntsim::port::Disk;
-use xfersplit_oracle::{Request, minimum};
 
 use super::Finished;
+use crate::layers::{Expected, Fewest, Layers, Traffic};
 use crate::mirror::{Hash, Mirror};
 use crate::rng::Rng;
-use crate::rules::Rules;
 use crate::workload::Job;
 
 /// What the requests so far came to.
 pub struct Ledger {
-    rules: Option<Rules>,
+    layers: Layers,
+    filter: bool,
     holds_data: bool,
     mirror: Mirror,
     /// Requests.
@@ -28,21 +28,25 @@ pub struct Ledger {
     pub pieces: u64,
     /// Requests that became more than one command.
     pub split: u64,
+    /// Of them in `STORAGE_REQUEST_BLOCK`s.
+    pub extended: u64,
     /// Bytes of the longest command.
     pub longest: u32,
-    /// Commands of the requests that met no fault and succeeded.
+    /// What the driver sent for the requests that met no fault and succeeded: commands, or requests to the class
+    /// driver below it.
     pub judged_pieces: u64,
-    /// The fewest commands those could have needed.
+    /// The least it could have sent for those.
     pub minimum: u64,
     /// The first thing that was wrong.
     pub complaint: Option<String>,
 }
 
 impl Ledger {
-    /// An empty ledger; without rules nobody judges the pieces.
-    pub fn new(rules: Option<Rules>, holds_data: bool) -> Self {
+    /// An empty ledger; without the filter nobody judges the pieces.
+    pub fn new(layers: Layers, filter: bool, holds_data: bool) -> Self {
         Self {
-            rules,
+            layers,
+            filter,
             holds_data,
             mirror: Mirror::new(),
             requests: 0,
@@ -52,6 +56,7 @@ impl Ledger {
             excused: 0,
             pieces: 0,
             split: 0,
+            extended: 0,
             longest: 0,
             judged_pieces: 0,
             minimum: 0,
@@ -66,7 +71,12 @@ impl Ledger {
 
     /// Whether pieces are judged.
     pub fn judges(&self) -> bool {
-        self.rules.is_some()
+        self.filter
+    }
+
+    /// The layers that requests go through.
+    pub fn layers(&self) -> &Layers {
+        &self.layers
     }
 
     /// To be called before the requests are sent.
@@ -88,13 +98,38 @@ impl Ledger {
         data
     }
 
-    /// To be called when the requests have ended.
-    pub(super) fn after(&mut self, disk: &Disk, finished: &[Finished], writes: &[Vec<u8>]) {
+    /// To be called when the requests have ended. `traffic` is what a class driver did meanwhile, where there is one.
+    pub(super) fn after(
+        &mut self,
+        disk: &Disk,
+        finished: &[Finished],
+        writes: &[Vec<u8>],
+        traffic: Option<&Traffic>,
+    ) {
+        let mut expected = Some(Expected::default());
         for (finished, data) in finished.iter().zip(writes) {
             self.count(finished);
-            if let Err(complaint) = self.check(disk, finished, data) {
+            let fewest = self.layers.fewest(&finished.job, finished.buffer.pfns());
+            expected = expected.and_then(|sum| sum.with(finished, &fewest));
+            if let Err(complaint) = self.check(disk, finished, data, &fewest) {
                 self.complain(&finished.job, &complaint);
             }
+        }
+        if let (Some(traffic), Some(expected)) = (traffic, expected)
+            && traffic.is_plain()
+        {
+            self.check_layers(traffic, &expected);
+        }
+    }
+
+    /// The layers against each other, where neither faults nor failures blur it.
+    fn check_layers(&mut self, traffic: &Traffic, expected: &Expected) {
+        if let Err(complaint) = self.layers.check(self.filter, traffic, expected) {
+            self.complaint.get_or_insert(complaint);
+        }
+        if self.filter && !self.layers.sends_commands() {
+            self.judged_pieces += traffic.requests;
+            self.minimum += expected.sent;
         }
     }
 
@@ -116,6 +151,8 @@ impl Ledger {
         self.writes += u64::from(finished.job.write);
         self.pieces += finished.pieces.len() as u64;
         self.split += u64::from(finished.pieces.len() > 1);
+        let extended = finished.pieces.iter().filter(|piece| piece.extended);
+        self.extended += extended.count() as u64;
         let longest = finished.pieces.iter().map(|piece| piece.bytes).max();
         self.longest = self.longest.max(longest.unwrap_or(0));
         let done = &finished.done;
@@ -129,12 +166,19 @@ impl Ledger {
         }
     }
 
-    fn check(&mut self, disk: &Disk, finished: &Finished, data: &[u8]) -> Result<(), String> {
+    fn check(
+        &mut self,
+        disk: &Disk,
+        finished: &Finished,
+        data: &[u8],
+        fewest: &Fewest,
+    ) -> Result<(), String> {
         let Finished { job, done, .. } = finished;
         if done.completions != 1 {
             return Err(format!("completed {} times", done.completions));
         }
-        if !done.succeeded() && done.information != 0 {
+        let nothing = self.layers.reports_nothing_on_failure(fewest);
+        if !done.succeeded() && done.information != 0 && nothing {
             return Err(format!("failed, but reports {} bytes", done.information));
         }
         if done.succeeded() && done.information != job.length && !finished.met_fault() {
@@ -148,16 +192,12 @@ impl Ledger {
         if !done.succeeded() && !finished.met_fault() {
             return Err(format!("failed with status {:#010X}", done.status));
         }
-        self.check_count(finished)
+        self.check_commands(finished, fewest)
     }
 
     fn check_data(&mut self, disk: &Disk, finished: &Finished, data: &[u8]) -> Result<(), String> {
-        let Finished { job, done, .. } = finished;
-        let moved = if done.succeeded() {
-            done.information as usize
-        } else {
-            0
-        };
+        let Finished { job, .. } = finished;
+        let moved = self.layers.moved(finished) as usize;
         if job.write {
             return self.check_written(disk, job, data, moved);
         }
@@ -200,34 +240,22 @@ impl Ledger {
         Ok(())
     }
 
-    /// The number of pieces against the judge's minimum, where neither faults nor failures blur it.
-    fn check_count(&mut self, finished: &Finished) -> Result<(), String> {
-        let Some(rules) = &self.rules else {
+    /// Every command against the limits, and their number against the judge's minimum where neither faults nor
+    /// failures blur it.
+    fn check_commands(&mut self, finished: &Finished, fewest: &Fewest) -> Result<(), String> {
+        // Where there is no legal way a request is sent as Windows would send it: only the adapter's own word says so.
+        let Some(fewest) = fewest.sent.filter(|_| self.filter) else {
             return Ok(());
         };
-        if finished.met_fault() || !finished.done.succeeded() {
+        self.layers.check_format(finished)?;
+        if let Some(broken) = self.layers.over_limit(finished) {
+            return Err(broken);
+        }
+        let blurred = finished.met_fault() || !finished.done.succeeded();
+        if blurred || !self.layers.sends_commands() {
             return Ok(());
         }
-        let Job {
-            write,
-            offset,
-            length,
-            page_offset,
-        } = finished.job;
-        let sector = u64::from(rules.sector);
-        let end = (offset + length) / sector;
-        let world = rules.world(write, page_offset, end);
-        let request = Request {
-            page_offset,
-            lba: offset / sector,
-            blocks: length / sector,
-            frames: finished.buffer.pfns(),
-        };
         let found = finished.pieces.len() as u64;
-        let Some(fewest) = minimum(&world, &request) else {
-            // Sent as Windows would send it: there is no legal way, and only the adapter's own word says so.
-            return Ok(());
-        };
         self.judged_pieces += found;
         self.minimum += fewest;
         if found == fewest {

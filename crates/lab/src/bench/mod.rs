@@ -1,20 +1,25 @@
 //! Requests through a device stack and everything worth knowing of how they went: the way from a request to its
 //! verdict that `run`, `replay`, `demo` and the soak share.
 
+mod effective;
 mod exchange;
 mod ledger;
 mod summary;
 
+pub use effective::Effective;
 pub use exchange::{Exchange, Finished};
 pub use ledger::Ledger;
 pub use summary::Summary;
 
+use ntsim::class::ClassCounts;
+use ntsim::machine::AllocationCounts;
+use ntsim::pnp::Driver;
 use ntsim::port::{Disk, FaultMix, Hba};
-use ntsim::world::{Sender, Shape, Stack};
+use ntsim::world::{Sender, Shape, Stack, StackKind};
 use ntsim::{Clock, World};
 
-use crate::driver;
 use crate::error::{Error, Result};
+use crate::layers::{Layers, Traffic};
 use crate::rules::Rules;
 use crate::workload::Job;
 
@@ -22,6 +27,10 @@ use crate::workload::Job;
 pub struct Setup {
     /// With the filter, or as Windows is without it.
     pub filter: bool,
+    /// The filter.
+    pub driver: Driver,
+    /// Where the filter is in the stack.
+    pub stack: StackKind,
     /// Which clock.
     pub clock: Clock,
     /// The disk.
@@ -44,11 +53,13 @@ impl Setup {
 
     /// The world, ready to run.
     pub fn world(self) -> World {
-        let world = if self.filter {
-            World::new(driver::xfersplit()).shape(Shape::Class)
-        } else {
-            World::without_filter().sender(Sender::Obedient)
+        let world = match (self.filter, self.stack) {
+            (true, StackKind::Port) => World::new(self.driver).shape(Shape::Class),
+            // The driver finds out by its place.
+            (true, _) => World::new(self.driver),
+            (false, _) => World::without_filter().sender(Sender::Obedient),
         };
+        let world = world.stack(self.stack);
         let world = world.clock(self.clock).disk(self.disk).hba(self.hba);
         self.settings
             .iter()
@@ -75,8 +86,13 @@ impl Bench<'_> {
                 self.ledger.data(self.number, job)
             })
             .collect();
+        let before = class_counts(self.exchange.stack());
         let finished = self.exchange.run(jobs, &writes);
-        self.ledger.after(&disk, &finished, &writes);
+        let after = class_counts(self.exchange.stack());
+        let traffic = before.zip(after);
+        let traffic = traffic.map(|(before, after)| Traffic::between(&before, &after));
+        self.ledger
+            .after(&disk, &finished, &writes, traffic.as_ref());
         finished
     }
 
@@ -86,27 +102,42 @@ impl Bench<'_> {
     }
 }
 
+/// Counters before the first request.
+struct Before {
+    allocations: AllocationCounts,
+    class: Option<ClassCounts>,
+}
+
+/// What the stack's class driver has done so far; none where there is no class driver.
+pub(crate) fn class_counts(stack: &Stack) -> Option<ClassCounts> {
+    (stack.kind() != StackKind::Port).then(|| stack.class_counts())
+}
+
 /// Starts the machine, does the work, takes everything down again and sums up.
 ///
 /// # Errors
 /// The machine stopped with a bug check.
 pub fn run(setup: Setup, work: impl FnOnce(&mut Bench<'_>) + Send) -> Result<Summary> {
-    let rules = setup.filter.then(|| setup.rules());
+    let (filter, rules) = (setup.filter, setup.rules());
     let faults = setup.faults.clone();
     let holds_data = !setup.pattern;
     let body = |stack: &Stack| {
         let exchange = Exchange::new(stack, holds_data);
         exchange.port().fault_mix(faults);
-        let before = stack.machine().allocations();
+        let layers = Layers::new(stack.kind(), stack.class_facts(), rules);
+        let before = Before {
+            allocations: stack.machine().allocations(),
+            class: class_counts(stack),
+        };
         let mut bench = Bench {
             exchange,
-            ledger: Ledger::new(rules, holds_data),
+            ledger: Ledger::new(layers, filter, holds_data),
             number: 0,
         };
         work(&mut bench);
-        let after = stack.machine().allocations();
+        let allocations = stack.machine().allocations();
         bench.exchange.port().clear_faults();
-        Summary::of(&bench.ledger, &bench.exchange, &before, &after)
+        Summary::of(&bench.ledger, &bench.exchange, &before, &allocations)
     };
     match setup.world().run(body) {
         Ok((summary, report)) => Ok(summary.closed(&report)),

@@ -1,19 +1,29 @@
 //! What a run came to, for people and for programs.
 
 use comfy_table::Table;
+use ntsim::class::{ClassCounts, ClassFacts};
 use ntsim::machine::AllocationCounts;
 use ntsim::port::{Kind, PortCounts, Violation};
-use ntsim::world::Report;
+use ntsim::world::{Report, StackKind};
 use serde_json::{Value, json};
 
-use super::{Exchange, Ledger};
+use super::{Before, Effective, Exchange, Ledger, class_counts};
+use crate::layers;
 use crate::mirror::Hash;
-use crate::report::{count, table, time};
-use crate::size::about;
+use crate::report::{count, several, table, time};
+use crate::size::{about, show};
 
 /// What a run came to.
 #[derive(Clone, Debug)]
 pub struct Summary {
+    /// Where the filter was.
+    pub stack: StackKind,
+    /// Commands that came in `STORAGE_REQUEST_BLOCK`s.
+    pub extended: u64,
+    /// What the driver worked by; none without the filter.
+    pub effective: Option<Effective>,
+    /// What the class driver did, where there was one.
+    pub class: Option<Class>,
     /// Requests.
     pub requests: u64,
     /// Of them writes.
@@ -52,22 +62,93 @@ pub struct Summary {
     pub violations: Vec<String>,
     /// The first thing that was wrong.
     complaint: Option<String>,
+    /// A hash over the commands that the port saw: the same for runs that were the same to it.
+    pub trace: Hash,
     /// What the filter wrote to the debugger.
     pub log: Vec<String>,
     /// The most memory this process used, bytes, where the system tells.
     pub process_memory: Option<u64>,
 }
 
+/// What the class driver of a stack learned and did.
+#[derive(Clone, Copy, Debug)]
+pub struct Class {
+    /// What it learned at its start; none if it never did.
+    pub facts: Option<ClassFacts>,
+    /// READ and WRITE requests that reached it.
+    pub requests: u64,
+    /// Of them those that took more than one packet.
+    pub split: u64,
+    /// Packets it sent, every try counted.
+    pub packets: u64,
+    /// Packets it sent again.
+    pub retries: u64,
+    /// Times it released the port's queue.
+    pub releases: u64,
+    /// Bytes of its longest packet.
+    pub largest: u32,
+}
+
+impl Class {
+    fn since(before: &ClassCounts, after: &ClassCounts, facts: Option<ClassFacts>) -> Self {
+        Self {
+            facts,
+            requests: after.requests - before.requests,
+            split: after.split - before.split,
+            packets: after.packets - before.packets,
+            retries: after.retries - before.retries,
+            releases: after.releases - before.releases,
+            largest: after.largest,
+        }
+    }
+
+    /// Bytes and pages that it takes for the adapter's limits.
+    pub fn told(&self) -> String {
+        let limit = |value: u32, text: String| {
+            if value == u32::MAX {
+                "no limit".to_owned()
+            } else {
+                text
+            }
+        };
+        self.facts.map_or_else(String::new, |facts| {
+            let (bytes, pages) = (facts.maximum_transfer_length, facts.maximum_physical_pages);
+            let bytes = limit(bytes, show(u64::from(bytes)));
+            let pages = limit(pages, several(u64::from(pages), "page"));
+            format!("{bytes}, {pages}")
+        })
+    }
+
+    fn to_json(self) -> Value {
+        json!({
+            "requests": self.requests,
+            "split": self.split,
+            "packets": self.packets,
+            "retries": self.retries,
+            "queue_releases": self.releases,
+            "longest_packet": self.largest,
+            "told_maximum_transfer_length": self.facts.map(|facts| facts.maximum_transfer_length),
+            "told_maximum_physical_pages": self.facts.map(|facts| facts.maximum_physical_pages),
+        })
+    }
+}
+
 impl Summary {
     pub(super) fn of(
         ledger: &Ledger,
         exchange: &Exchange<'_>,
-        before: &AllocationCounts,
+        before: &Before,
         after: &AllocationCounts,
     ) -> Self {
         let port = exchange.port();
         let faults = port.fault_counts();
+        let stack = exchange.stack();
+        let class = before.class.as_ref().zip(class_counts(stack));
         Self {
+            stack: stack.kind(),
+            effective: Effective::of(stack),
+            extended: ledger.extended,
+            class: class.map(|(before, after)| Class::since(before, &after, stack.class_facts())),
             requests: ledger.requests,
             writes: ledger.writes,
             bytes: ledger.bytes,
@@ -80,7 +161,7 @@ impl Summary {
             minimum: ledger.minimum,
             judged: ledger.judges(),
             hashes: ledger.hashes(port.disk()),
-            io_allocations: after.total() - before.total(),
+            io_allocations: after.total() - before.allocations.total(),
             driver_memory: after.bytes_peak.max(0).unsigned_abs(),
             port: port.counts(),
             faults: faults.iter().filter(|(_, times)| *times > 0).collect(),
@@ -92,6 +173,7 @@ impl Summary {
                 .map(ToString::to_string)
                 .collect(),
             complaint: ledger.complaint.clone(),
+            trace: exchange.trace(),
             log: Vec::new(),
             process_memory: process_memory(),
         }
@@ -100,6 +182,11 @@ impl Summary {
     /// With what is known only when everything has been taken down.
     pub(super) fn closed(mut self, report: &Report) -> Self {
         self.log.clone_from(&report.debug_log);
+        if report.sent != report.finished {
+            let (sent, finished) = (report.sent, report.finished);
+            self.complaint
+                .get_or_insert_with(|| format!("{sent} requests sent, {finished} came back"));
+        }
         self
     }
 
@@ -155,16 +242,23 @@ impl Summary {
                 ),
             ),
             row("moved", about(self.bytes)),
-            row("split", count(self.split)),
-            row("commands at the port", count(self.pieces)),
         ];
+        if let Some(effective) = &self.effective {
+            rows.push(row("the driver's shape", effective.shape.clone()));
+            rows.push(row("limits it worked by", effective.limits()));
+        }
+        if let Some(class) = &self.class {
+            rows.extend(self.class_rows(class));
+        }
+        rows.push(row("split", count(self.split)));
+        rows.push(row("commands at the port", self.commands_cell()));
         if self.judged {
             let both = format!(
                 "{} of {} possible",
                 count(self.judged_pieces),
                 count(self.minimum)
             );
-            rows.push(row("pieces, and the fewest possible", both));
+            rows.push(row(self.judged_name(), both));
             rows.push(row("allocations on the way", count(self.io_allocations)));
             rows.push(row("most memory of the driver", about(self.driver_memory)));
         }
@@ -188,11 +282,60 @@ impl Summary {
             rows.push(row("faults", faults.collect::<Vec<_>>().join(", ")));
         }
         rows.push(row("virtual time", time(self.time)));
+        let trace = format!("SHA-256 {}…", self.trace.short());
+        rows.push(row("trace of the commands", trace));
         rows.push(row("data", self.data_cell()));
+        rows.push(row(
+            "checked",
+            layers::promise(self.stack, self.judged).into(),
+        ));
         if let Some(bytes) = self.process_memory {
             rows.push(row("most memory of this process", about(bytes)));
         }
         rows
+    }
+
+    fn class_rows(&self, class: &Class) -> [(String, String); 3] {
+        let requests = match (self.stack, self.judged) {
+            (StackKind::Relay, true) => "requests to the class driver",
+            _ => "requests the class driver split",
+        };
+        let number = match (self.stack, self.judged) {
+            (StackKind::Relay, true) => format!(
+                "{} ({} of them it split)",
+                count(class.requests),
+                count(class.split)
+            ),
+            _ => count(class.split),
+        };
+        let packets = format!(
+            "{} ({} sent again), the longest {}",
+            count(class.packets),
+            count(class.retries),
+            about(u64::from(class.largest))
+        );
+        [
+            ("the class driver was told".into(), class.told()),
+            (requests.into(), number),
+            ("packets of the class driver".into(), packets),
+        ]
+    }
+
+    fn commands_cell(&self) -> String {
+        format!(
+            "{} ({} in extended SRBs)",
+            count(self.pieces),
+            count(self.extended)
+        )
+    }
+
+    /// What is compared with the fewest possible.
+    fn judged_name(&self) -> &'static str {
+        match self.stack {
+            StackKind::Port => "pieces, and the fewest possible",
+            StackKind::Disk => "commands, and the fewest for them",
+            StackKind::Relay => "requests sent on, and the fewest",
+        }
     }
 
     fn violations_cell(&self) -> String {
@@ -236,6 +379,11 @@ impl Summary {
         json!({
             "ok": self.complaint().is_none(),
             "complaint": self.complaint(),
+            "stack": layers::name(self.stack),
+            "extended_srb_commands": self.extended,
+            "checked": layers::promise(self.stack, self.judged),
+            "effective": self.effective.as_ref().map(Effective::to_json),
+            "class_driver": self.class.map(Class::to_json),
             "requests": self.requests,
             "writes": self.writes,
             "failed": self.failed,
@@ -254,6 +402,7 @@ impl Summary {
             "violation_examples": self.violations,
             "faults": faults,
             "virtual_time_100ns": self.time,
+            "sha256_trace": self.trace.to_string(),
             "sha256_expected": self.hashes.map(|(expected, _)| expected.to_string()),
             "sha256_found": self.hashes.map(|(_, found)| found.to_string()),
             "process_memory_peak": self.process_memory,

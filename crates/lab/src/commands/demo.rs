@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ntsim::Clock;
+use ntsim::pnp::Driver;
 use ntsim::port::{Completion, Disk, FaultMix, Hba, profile};
+use ntsim::world::StackKind;
 
 use lab::bench::{self, Bench, Setup, Summary};
+use lab::driver;
 use lab::error::{Error, Result};
 use lab::models::{self, Question};
 use lab::picture::{self, Bar};
@@ -15,6 +18,7 @@ use lab::report::{count, several, table, time};
 use lab::size::{about, show};
 use lab::workload::{Job, Sizes, Workload, groups};
 
+use crate::commands::beneath;
 use crate::output::say;
 
 #[derive(Args)]
@@ -25,20 +29,27 @@ pub(crate) struct DemoArgs {
     /// Image file to work on, which is overwritten and kept; a temporary one unless given
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
+    /// Driver binary (.sys) to load instead of the one made from this workspace's sources
+    #[arg(long, value_name = "FILE")]
+    driver: Option<PathBuf>,
     /// Everything random follows from this
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
 
 pub(crate) fn run(args: &DemoArgs) -> Result<()> {
+    let driver = &driver::chosen(args.driver.as_deref())?;
     heading("1. The documents' worked examples")?;
     map_registers()?;
     three_cases()?;
     heading("2. One request, split")?;
-    one_split(args.seed)?;
+    one_split(driver, args.seed)?;
     heading("3. Adapters that lie, without the filter and with it")?;
     let image = Image::at(args.image.clone());
-    adapters(&image, args.seed)
+    adapters(driver, &image, args.seed)?;
+    say!("");
+    heading("4. Beneath a disk class driver")?;
+    beneath::show(driver, args.seed)
 }
 
 fn heading(text: &str) -> Result<()> {
@@ -139,7 +150,7 @@ fn pieces(lengths: impl Iterator<Item = u64>) -> String {
 }
 
 /// A request that goes through the driver, drawn.
-fn one_split(seed: u64) -> Result<()> {
+fn one_split(driver: &Driver, seed: u64) -> Result<()> {
     let job = Job {
         write: true,
         offset: 7 << 9,
@@ -160,7 +171,7 @@ fn one_split(seed: u64) -> Result<()> {
         .completion(Completion::Later(500..5000));
     let setup = Setup {
         settings: vec![("Window".into(), 3)],
-        ..setup(Disk::memory(4096, 512), hba, seed)
+        ..setup(driver, Disk::memory(4096, 512), hba, seed)
     };
     let mut drawn = String::new();
     let work = |bench: &mut Bench<'_>| {
@@ -218,9 +229,11 @@ fn ordinal(number: usize) -> &'static str {
     }
 }
 
-fn setup(disk: Disk, hba: Hba, seed: u64) -> Setup {
+fn setup(driver: &Driver, disk: Disk, hba: Hba, seed: u64) -> Setup {
     Setup {
         filter: true,
+        driver: driver.clone(),
+        stack: StackKind::Port,
         clock: Clock::Deterministic { seed },
         disk,
         pattern: false,
@@ -317,7 +330,7 @@ const PATIENTS: &[Patient] = &[
     },
 ];
 
-fn adapters(image: &Image, seed: u64) -> Result<()> {
+fn adapters(driver: &Driver, image: &Image, seed: u64) -> Result<()> {
     say!(
         "On {}, {} of zeros for each adapter:",
         image.path().display(),
@@ -348,7 +361,7 @@ fn adapters(image: &Image, seed: u64) -> Result<()> {
     let mut lies = 0;
     let mut first_failure = None;
     for patient in PATIENTS {
-        let bare = treat(image, patient, false, seed)?;
+        let bare = treat(driver, image, patient, false, seed)?;
         let failed = bare.complaint();
         expect(
             failed.is_some() != patient.cure.is_empty(),
@@ -359,7 +372,7 @@ fn adapters(image: &Image, seed: u64) -> Result<()> {
             first_failure.get_or_insert((patient.name, failure));
         }
         rows.add_row(row(patient.name, "none", &bare));
-        let cured = treat(image, patient, true, seed)?;
+        let cured = treat(driver, image, patient, true, seed)?;
         verify(&cured)
             .map_err(|error| Error::Failed(format!("{} with the filter: {error}", patient.name)))?;
         rows.add_row(row("", "xfersplit", &cured));
@@ -376,7 +389,13 @@ fn adapters(image: &Image, seed: u64) -> Result<()> {
     Ok(())
 }
 
-fn treat(image: &Image, patient: &Patient, filter: bool, seed: u64) -> Result<Summary> {
+fn treat(
+    driver: &Driver,
+    image: &Image,
+    patient: &Patient,
+    filter: bool,
+    seed: u64,
+) -> Result<Summary> {
     let found = profile(patient.name);
     let found = found.ok_or_else(|| Error::Failed(format!("no adapter {}", patient.name)))?;
     let hba = Hba::from_profile(*found)
@@ -390,7 +409,7 @@ fn treat(image: &Image, patient: &Patient, filter: bool, seed: u64) -> Result<Su
     let setup = Setup {
         filter,
         settings,
-        ..setup(image.fresh()?, hba, seed)
+        ..setup(driver, image.fresh()?, hba, seed)
     };
     let workload = Workload {
         seed,
@@ -399,6 +418,7 @@ fn treat(image: &Image, patient: &Patient, filter: bool, seed: u64) -> Result<Su
         writes: 60,
         align: 512,
         page_offset: None,
+        page_step: 4,
         span: IMAGE,
         sequential: false,
     };

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod beneath;
 pub(crate) mod demo;
 pub(crate) mod plan;
 mod progress;

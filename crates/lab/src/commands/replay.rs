@@ -22,7 +22,8 @@ const FILE_ALIGN: u64 = 1 << 20;
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     xfersplit-lab replay tests/traces/fio-v3-mixed.log\n  \
-    xfersplit-lab replay --image disk.img --adapter usb-uas --set MaximumTransferLength=64K trace.log")]
+    xfersplit-lab replay --image disk.img --adapter usb-uas --set MaximumTransferLength=64K trace.log\n  \
+    xfersplit-lab replay --stack disk --adapter vhost-2mib --set MaximumTransferLength=64K --advertise 2 trace.log")]
 pub(crate) struct ReplayArgs {
     /// Traces: fio iolog version 2 or 3, or blkparse's default text output
     #[arg(required = true, value_name = "FILE")]
@@ -152,7 +153,7 @@ impl ReplayArgs {
                 bar.inc(part.len() as u64 + 1);
             }
         };
-        let summary = bench::run(self.machine.setup(disk, false), work)?;
+        let summary = bench::run(self.machine.setup(disk, false)?, work)?;
         bar.finish_and_clear();
         Ok(summary)
     }

@@ -22,6 +22,7 @@ const HUGE: u64 = 64 << 20;
 #[command(after_help = "Examples:\n  \
     xfersplit-lab run --image disk.img --requests 5000 --sizes 4K/60,64K/30,1M/10 --depth 8\n  \
     xfersplit-lab run --adapter vhost-2mib --without-filter --sizes 4M --requests 10\n  \
+    xfersplit-lab run --stack disk --srb extended --set MaximumTransferLength=64K --advertise 0\n  \
     xfersplit-lab run --sizes 1G --requests 1")]
 pub(crate) struct RunArgs {
     /// Image file to work on; made if it is not there. Without it the disk is in memory
@@ -49,7 +50,7 @@ pub(crate) struct RunArgs {
     /// Offsets on the disk are multiples of this; a sector unless given
     #[arg(long, value_name = "SIZE", value_parser = positive)]
     align: Option<u64>,
-    /// Where in their page buffers start; anywhere unless given
+    /// Where in their page buffers start; anywhere unless given (with faults and a class driver, on sectors)
     #[arg(long, value_name = "SIZE", value_parser = size)]
     page_offset: Option<u64>,
     /// Requests in flight
@@ -79,7 +80,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     };
     let summary = bench::run(
         args.machine
-            .setup(disk, matches!(medium, Medium::Pattern { .. })),
+            .setup(disk, matches!(medium, Medium::Pattern { .. }))?,
         work,
     )?;
     bar.finish_and_clear();
@@ -162,6 +163,7 @@ impl RunArgs {
             writes: self.writes,
             align,
             page_offset: self.page_offset,
+            page_step: self.machine.page_step(sector),
             span,
             sequential: self.sequential,
         })

@@ -1,8 +1,11 @@
 //! `soak`: the long random proof.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::json;
 
+use lab::driver;
 use lab::error::{Error, Result};
 use lab::report::{count, table};
 use lab::size::about;
@@ -13,7 +16,7 @@ use crate::output::say;
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
-    xfersplit-lab soak                        a million requests and more, minutes\n  \
+    xfersplit-lab soak                        a million requests and more, in all three stacks\n  \
     xfersplit-lab soak --requests 50000 --least 1\n  \
     xfersplit-lab soak --seed 1 --world 1234  one world again")]
 pub(crate) struct SoakArgs {
@@ -30,6 +33,9 @@ pub(crate) struct SoakArgs {
     /// Every kind of event must have been seen so often
     #[arg(long, value_name = "N", default_value_t = 1000)]
     least: u64,
+    /// Driver binary (.sys) to load instead of the one made from this workspace's sources
+    #[arg(long, value_name = "FILE")]
+    driver: Option<PathBuf>,
     /// Worlds at the same time; the processors there are unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
@@ -41,6 +47,7 @@ pub(crate) struct SoakArgs {
 pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let mut plan = Plan {
+        driver: driver::chosen(args.driver.as_deref())?,
         seed: args.seed,
         first: args.world.unwrap_or(0),
         // A few worlds end early because their adapter can do next to nothing.
@@ -53,7 +60,13 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     }
     let bar = progress::requests(args.requests);
     let coverage = soak::run(&plan, &|requests| bar.inc(requests)).map_err(|failure| {
-        Error::Failed(format!("{failure}\nto repeat it: {}", failure.command()))
+        let driver = args.driver.as_ref();
+        let driver =
+            driver.map_or_else(String::new, |path| format!(" --driver {}", path.display()));
+        Error::Failed(format!(
+            "{failure}\nto repeat it: {}{driver}",
+            failure.command()
+        ))
     })?;
     bar.finish_and_clear();
     if args.json {
@@ -109,7 +122,10 @@ fn show(coverage: &Coverage, args: &SoakArgs) -> Result<()> {
         count(coverage.survived),
         count(coverage.failed)
     );
-    say!("no byte was wrong, no piece over a limit, every request was completed once.\n");
+    say!("no byte was wrong, no piece over a limit, every request was completed once.");
+    say!(
+        "Stacks: class (driver above the port), disk (beneath a disk class driver), relay (above one).\n"
+    );
     let mut rows = table(&["event", "times"], 1);
     for (name, times) in coverage.events() {
         rows.add_row([name, count(times)]);

@@ -1,6 +1,7 @@
 //! What a soak has seen, and whether that is enough.
 
 use ntsim::port::{FaultCounts, Kind};
+use ntsim::world::StackKind;
 use serde_json::{Value, json};
 use xfersplit_oracle::Binding;
 
@@ -39,9 +40,40 @@ pub struct Coverage {
     pub bound_boundary: u64,
     /// Pieces ended by a physical sector.
     pub bound_physical: u64,
+    /// Requests through each kind of stack in each format of request blocks, class, disk and relay, each
+    /// legacy before extended.
+    pub routes: [u64; 6],
+    /// Requests beneath a class driver that was told: its adapter's limits, the effective ones, larger ones.
+    pub told: [u64; 3],
+    /// Requests that a class driver cut into several packets.
+    pub class_split: u64,
+    /// Packets of a class driver that the driver split further.
+    pub packets_split: u64,
+    /// Packets that a class driver sent again.
+    pub class_retries: u64,
+    /// Packets that a class driver sent page by page.
+    pub class_low_memory: u64,
+    /// Groups of requests whose every layer was compared.
+    pub layers: u64,
     /// Injected faults.
     pub faults: FaultCounts,
 }
+
+/// The ways through a machine: the kind of stack, and whether commands come in extended request blocks.
+const ROUTES: [(StackKind, bool, &str); 6] = [
+    (StackKind::Port, false, "class stack, legacy SRBs"),
+    (StackKind::Port, true, "class stack, extended SRBs"),
+    (StackKind::Disk, false, "disk stack, legacy SRBs"),
+    (StackKind::Disk, true, "disk stack, extended SRBs"),
+    (StackKind::Relay, false, "relay stack, legacy SRBs"),
+    (StackKind::Relay, true, "relay stack, extended SRBs"),
+];
+
+const TOLD: [&str; 3] = [
+    "class told the adapter's limits",
+    "class told the effective limits",
+    "class told larger limits",
+];
 
 impl Coverage {
     /// Notes what ended one piece.
@@ -52,6 +84,14 @@ impl Coverage {
         self.bound_alignment += u64::from(binding.alignment);
         self.bound_boundary += u64::from(binding.boundary);
         self.bound_physical += u64::from(binding.physical);
+    }
+
+    /// Notes requests that went through a kind of stack.
+    pub fn note_route(&mut self, kind: StackKind, extended: bool) {
+        let routes = ROUTES.iter().zip(&mut self.routes);
+        for (_, count) in routes.filter(|(route, _)| (route.0, route.1) == (kind, extended)) {
+            *count += 1;
+        }
     }
 
     /// Adds what another part of the soak has seen.
@@ -72,6 +112,13 @@ impl Coverage {
         self.bound_alignment += other.bound_alignment;
         self.bound_boundary += other.bound_boundary;
         self.bound_physical += other.bound_physical;
+        add_all(&mut self.routes, &other.routes);
+        add_all(&mut self.told, &other.told);
+        self.class_split += other.class_split;
+        self.packets_split += other.packets_split;
+        self.class_retries += other.class_retries;
+        self.class_low_memory += other.class_low_memory;
+        self.layers += other.layers;
         self.faults.add(&other.faults);
     }
 
@@ -86,9 +133,21 @@ impl Coverage {
             ("bound by boundary", self.bound_boundary),
             ("bound by physical sector", self.bound_physical),
             ("refused", self.refused),
+            ("class split", self.class_split),
+            ("class packets split further", self.packets_split),
+            ("class retries", self.class_retries),
+            ("class page by page", self.class_low_memory),
+            ("layers compared", self.layers),
         ]
         .map(|(name, count)| (name.to_owned(), count))
         .into();
+        let routes = ROUTES.iter().map(|(_, _, name)| *name).zip(self.routes);
+        let told = TOLD.into_iter().zip(self.told);
+        events.extend(
+            routes
+                .chain(told)
+                .map(|(name, count)| (name.to_owned(), count)),
+        );
         let faults = Kind::ALL.map(|kind| (format!("fault {}", kind.name()), self.faults.of(kind)));
         events.extend(faults);
         events
@@ -120,5 +179,11 @@ impl Coverage {
             "judged": self.judged,
             "events": events,
         })
+    }
+}
+
+fn add_all<const N: usize>(counts: &mut [u64; N], others: &[u64; N]) {
+    for (count, other) in counts.iter_mut().zip(others) {
+        *count += other;
     }
 }

@@ -2,7 +2,11 @@
 //!
 //! * Its data against the same request done directly in memory: what succeeded must be there to the byte, and what
 //!   failed may have left each sector old or new, nothing else.
-//! * Its pieces against the judge: no piece over any limit, and no more pieces than the fewest possible.
+//! * Its pieces against the judge: no piece over any limit, and no more pieces than the fewest possible for what
+//!   arrived at the driver. Beneath a class driver that is a packet, whose size the class driver's published arithmetic
+//!   gives; above one it is the request, and what is counted is the requests that the class driver got.
+//! * What a class driver was told of the adapter: its own limits, the effective ones, or larger ones, by the settings;
+//!   and who then splits.
 //! * Its completion: exactly once, with a status that an injected fault explains or that is success.
 //! * What cannot be split legally is refused, and then nothing at all has reached the port.
 //! * The driver allocates nothing between the first request and the last.
@@ -11,23 +15,26 @@
 
 mod coverage;
 mod scenario;
+mod told;
 mod verdict;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use ntsim::pnp::Driver;
 use ntsim::port::Violation;
-use ntsim::world::{Buffer, Shape, Stack};
+use ntsim::world::{Buffer, Shape, Stack, StackKind};
 use ntsim::{Clock, World};
 
 pub use coverage::Coverage;
 pub use scenario::{Ask, Scenario};
 
-use crate::bench::Exchange;
-use crate::driver;
+use crate::bench::{Effective, Exchange, class_counts};
+use crate::layers::{Layers, Traffic};
 use crate::rng::Rng;
 use crate::rules::Rules;
 use crate::workload::Job;
+use told::Told;
 use verdict::Checker;
 
 /// Requests in one world.
@@ -64,26 +71,37 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// Runs one world.
+/// Runs one world with this driver.
 ///
 /// # Errors
 /// The first thing that was wrong.
-pub fn run_world(seed: u64, number: u64, requests: u64) -> Result<Coverage, Failure> {
+pub fn run_world(
+    driver: &Driver,
+    seed: u64,
+    number: u64,
+    requests: u64,
+) -> Result<Coverage, Failure> {
+    let scenario = Scenario::draw(seed, number);
     let failure = |reason: String| Failure {
         seed,
         world: number,
-        reason,
+        reason: format!("{}: {reason}", scenario.route()),
     };
-    let scenario = Scenario::draw(seed, number);
     let mut rng = Rng::part(seed ^ 0x50A_C0DE, number);
     let clock = Clock::Deterministic {
         seed: rng.next_u64(),
     };
-    let world = World::new(driver::xfersplit())
-        .shape(Shape::Class)
+    let world = World::new(driver.clone())
+        .stack(scenario.stack)
+        .class_options(scenario.class)
         .clock(clock)
         .disk(scenario.disk())
         .hba(scenario.hba());
+    let world = match scenario.stack {
+        StackKind::Port => world.shape(Shape::Class),
+        // The driver finds out by its place.
+        StackKind::Disk | StackKind::Relay => world,
+    };
     let world = scenario
         .settings
         .iter()
@@ -127,7 +145,11 @@ fn traffic(
 ) -> Result<Coverage, String> {
     let exchange = Exchange::new(stack, true);
     exchange.port().fault_mix(scenario.faults());
-    let mut checker = Checker::new(scenario);
+    check_shape(stack)?;
+    let facts = stack.class_facts();
+    let layers = Layers::new(scenario.stack, facts, scenario.rules());
+    let told = Told::of(scenario, facts.as_ref())?;
+    let mut checker = Checker::new(scenario, layers, told);
     while checker.coverage().requests < requests {
         let asks = group(scenario, checker.rules(), rng);
         if asks.is_empty() {
@@ -140,11 +162,30 @@ fn traffic(
             .iter()
             .zip(&writes)
             .map(|(job, data)| buffer(stack, scenario, job, data));
-        let finished = exchange.run_with(&jobs, buffers.collect());
-        checker.after(exchange.disk(), &finished, &writes)?;
+        let buffers = buffers.collect();
+        let before = class_counts(stack);
+        let finished = exchange.run_with(&jobs, buffers);
+        let traffic = before
+            .zip(class_counts(stack))
+            .map(|(before, after)| Traffic::between(&before, &after));
+        checker.after(exchange.disk(), &finished, &writes, traffic.as_ref())?;
     }
     exchange.port().clear_faults();
     checker.close(exchange.disk())
+}
+
+/// Whether the driver found out what it is to split.
+fn check_shape(stack: &Stack) -> Result<(), String> {
+    let expected = match stack.kind() {
+        StackKind::Port => "class",
+        StackKind::Disk => "SRB",
+        StackKind::Relay => "relay",
+    };
+    let shape = Effective::of(stack).map(|effective| effective.shape);
+    match shape {
+        Some(found) if found == expected => Ok(()),
+        found => Err(format!("the driver's shape is {found:?}, not {expected}")),
+    }
 }
 
 /// Requests that may be in flight together.
@@ -188,8 +229,10 @@ fn buffer(stack: &Stack, scenario: &Scenario, job: &Job, data: &[u8]) -> Buffer 
 }
 
 /// How much to soak.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
+    /// The driver.
+    pub driver: Driver,
     /// Everything random follows from this and the number of each world.
     pub seed: u64,
     /// Number of the first world.
@@ -217,7 +260,7 @@ pub fn run(plan: &Plan, progress: &(dyn Fn(u64) + Sync)) -> Result<Coverage, Fai
             if number >= plan.first + plan.worlds {
                 return;
             }
-            let result = run_world(plan.seed, number, plan.per_world);
+            let result = run_world(&plan.driver, plan.seed, number, plan.per_world);
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
             match result {
                 Ok(coverage) => {

@@ -1,23 +1,38 @@
 //! One random world of the soak: an adapter, a disk, settings, weather, and the requests that meet them. Everything
 //! follows from two numbers, the soak's seed and the world's number.
 
-use ntsim::port::{Completion, Disk, FaultMix, Hba, Kind, Limits, OnViolation, SegmentRule};
+use ntsim::class;
+use ntsim::port::{
+    Completion, Disk, FaultMix, Hba, Kind, Limits, OnViolation, Profile, SegmentRule,
+};
+use ntsim::world::StackKind;
 use xfersplit_oracle::{PageRule, Request, minimum};
 
+use crate::layers;
 use crate::rng::Rng;
 use crate::rules::Rules;
 
 /// A random world.
 #[derive(Clone, Debug)]
 pub struct Scenario {
+    /// Where the driver is.
+    pub stack: StackKind,
+    /// The adapter asks for `STORAGE_REQUEST_BLOCK`s.
+    pub extended: bool,
+    /// The class driver, where there is one.
+    pub class: class::Options,
     /// Bytes in a sector.
     pub sector: u32,
     /// Sectors on the disk.
     pub blocks: u64,
     /// Bytes in a physical sector, and the first logical one that starts one.
     pub physical: Option<(u32, u16)>,
+    /// The port driver knows the sizes of sectors.
+    pub reports_sectors: bool,
     /// What the adapter says.
     pub advertised: Limits,
+    /// The most sectors in one command by the device's own word (its Block Limits page).
+    pub block_limits: Option<u32>,
     /// What the settings say, by name.
     pub settings: Vec<(String, u32)>,
     /// The adapter says more than it takes, and the settings make good for it.
@@ -42,36 +57,55 @@ pub struct Scenario {
     pub page_rule: PageRule,
     /// Pages of a buffer that follow each other in memory.
     pub run_pages: usize,
+    /// Buffers start at multiples of this in their page.
+    pub page_step: u64,
 }
 
 impl Scenario {
     /// World number `number` of the soak with this seed.
     pub fn draw(seed: u64, number: u64) -> Self {
         let mut rng = Rng::part(seed, number);
-        let sector = rng.pick(&[512, 512, 512, 512, 4096, 4096, 520, 1024]);
-        let mut scenario = Self::plain(&mut rng, sector);
-        if rng.percent(6) {
+        let stack = match rng.below(20) {
+            0..=7 => StackKind::Port,
+            8..=15 => StackKind::Disk,
+            _ => StackKind::Relay,
+        };
+        let sector = match stack {
+            StackKind::Port => rng.pick(&[512, 512, 512, 512, 4096, 4096, 520, 1024]),
+            // A class driver takes the largest power of two in a sector for the sector.
+            StackKind::Disk | StackKind::Relay => rng.pick(&[512, 512, 512, 4096, 1024]),
+        };
+        let mut scenario = Self::plain(&mut rng, stack, sector);
+        if stack == StackKind::Port && rng.percent(6) {
             scenario.draw_short_commands(&mut rng);
         } else {
             scenario.draw_limits(&mut rng);
             scenario.draw_settings(&mut rng);
+        }
+        if stack != StackKind::Port {
+            scenario.draw_class(&mut rng);
         }
         scenario.draw_place(&mut rng);
         scenario.draw_weather(&mut rng);
         scenario
     }
 
-    fn plain(rng: &mut Rng, sector: u32) -> Self {
+    fn plain(rng: &mut Rng, stack: StackKind, sector: u32) -> Self {
         let longest = rng.pick(&[40, 100, 200, 350]) * 512 / u64::from(sector).min(2048);
         Self {
+            stack,
+            extended: rng.percent(50),
+            class: class::Options::default(),
             sector,
             blocks: 1 << 20,
             physical: None,
+            reports_sectors: true,
             advertised: Limits {
                 bytes: u32::MAX,
                 pages: u32::MAX,
                 alignment_mask: 0,
             },
+            block_limits: None,
             settings: Vec::new(),
             lies: false,
             completion: Completion::Inline,
@@ -84,6 +118,7 @@ impl Scenario {
             longest: longest.max(8),
             page_rule: PageRule::Spans,
             run_pages: 1,
+            page_step: 4,
         }
     }
 
@@ -103,7 +138,7 @@ impl Scenario {
             _ => rng.within(2, 20) as u32,
         };
         if rng.percent(35) {
-            self.advertised.alignment_mask = rng.pick(&[1, 3, 7, 511, 1023, 2047]);
+            self.advertised.alignment_mask = rng.pick(&[1, 3, 7, 511, 1023, 1023, 2047, 2047]);
         }
     }
 
@@ -120,18 +155,54 @@ impl Scenario {
         }
     }
 
+    /// The class driver, and what it is told.
+    fn draw_class(&mut self, rng: &mut Rng) {
+        self.class.low_memory = rng.percent(10);
+        self.class.packets = rng.pick(&[1, 2, 16, 16, 64]);
+        if rng.percent(30) {
+            self.class.retries = rng.below(4) as u32;
+        }
+        if self.stack == StackKind::Disk {
+            // Not everybody does. A limit in sectors of unknown size would be taken for less than it is.
+            let known = self.block_limits.is_some() && self.sector != 512;
+            self.reports_sectors = known || rng.percent(80);
+            match rng.below(6) {
+                0 => self.set("Advertise", 0),
+                1 => self.set("Advertise", 1),
+                2 | 3 => {
+                    self.set("Advertise", 2);
+                    let larger = rng.pick(&[4096, 65536, 100_000, 1 << 20, 4 << 20]);
+                    self.set("AdvertisedTransferLength", larger);
+                }
+                _ => {}
+            }
+        }
+        let rounded = self.setting("Advertise") == Some(1) && self.leaves_pages();
+        if !rounded && self.advertised.bytes != u32::MAX {
+            // A limit that is no multiple of a page makes the class driver overrun its own MDL (classpnp, class.c
+            // ServiceTransferRequest); only what it is told can keep it from that.
+            self.advertised.bytes -= self.advertised.bytes % 4096;
+        }
+    }
+
     fn draw_settings(&mut self, rng: &mut Rng) {
-        let honest = self.advertised;
         if rng.percent(25) {
             self.lies = true;
             let bytes = rng.within(8192, 49152) as u32;
             self.set("MaximumTransferLength", bytes);
             self.set("MaximumPhysicalPages", rng.within(2, 12) as u32);
+            if rng.percent(60) && matches!(self.sector, 512 | 1024) {
+                // Odd lengths meet an alignment of several sectors.
+                self.advertised.alignment_mask = 2 * self.sector - 1;
+            }
+        }
+        if rng.percent(10) && self.sector.is_power_of_two() {
+            self.block_limits = Some((rng.within(1, 12) * 8) as u32);
         }
         if rng.percent(10) {
             self.set("NumberOfMapRegisters", rng.within(2, 9) as u32);
         }
-        if rng.percent(3) && honest.alignment_mask == 0 {
+        if rng.percent(3) && self.advertised.alignment_mask == 0 {
             // One page, and sectors that may cross one: some requests have no legal split.
             self.set("MaximumPhysicalPages", 1);
         }
@@ -207,6 +278,16 @@ impl Scenario {
                 self.set("MaxRetries", rng.below(6) as u32);
             }
         }
+        let pages = self.class.low_memory || self.fault_rate > 0;
+        if self.stack != StackKind::Port && pages {
+            // Short of memory, a class driver sends what is left of the buffer's first page and then page by page: from
+            // a buffer off the sectors no whole ones (classpnp, retry.c).
+            self.page_step = u64::from(self.sector);
+        }
+        if self.stack == StackKind::Disk && pages && self.setting("LbaBoundary").is_some() {
+            // Such a page can start where the alignment leaves no cut on the boundary, and is refused.
+            self.advertised.alignment_mask &= self.sector - 1;
+        }
     }
 
     /// A later word on the same setting counts.
@@ -226,6 +307,9 @@ impl Scenario {
     /// The adapter.
     pub fn hba(&self) -> Hba {
         let mut actual = self.advertised;
+        if let Some(blocks) = self.block_limits {
+            actual.bytes = actual.bytes.min(blocks * self.sector);
+        }
         if self.lies {
             actual.bytes = actual
                 .bytes
@@ -239,12 +323,17 @@ impl Scenario {
             PageRule::Breaks => SegmentRule::Breaks,
             PageRule::Spans | PageRule::Document => SegmentRule::Pages,
         };
-        Hba::unlimited()
+        let profile = Profile {
+            block_limits: self.block_limits,
+            ..*Hba::unlimited().current()
+        };
+        Hba::from_profile(profile)
             .advertised(self.advertised)
             .actual(actual)
             .segments(segments)
             .on_violation(OnViolation::Record)
             .queue_depth(self.adapter_depth)
+            .extended_srb(self.extended)
             .completion(self.completion.clone())
     }
 
@@ -254,23 +343,41 @@ impl Scenario {
         if self.fault_rate == 0 {
             return FaultMix::new();
         }
-        FaultMix::new()
+        let mix = FaultMix::new()
             .everything(chance)
-            .with(Kind::Hang, chance / 2.0)
+            .with(Kind::Hang, chance / 2.0);
+        if self.stack == StackKind::Port || !self.removable {
+            return mix;
+        }
+        // After these a class driver lets nobody read or write until a file system has looked at the medium.
+        mix.with(Kind::MediumChanged, 0.0)
+            .with(Kind::VerifyRequired, 0.0)
+            .with(Kind::UnitAttention, 0.0)
     }
 
     /// The disk, in memory.
     pub fn disk(&self) -> Disk {
-        let disk = Disk::memory(self.blocks, self.sector).removable(self.removable);
+        let disk = Disk::memory(self.blocks, self.sector)
+            .removable(self.removable)
+            .reports_alignment(self.reports_sectors);
         match self.physical {
             Some((bytes, lowest)) => disk.physical(bytes, lowest),
             None => disk,
         }
     }
 
+    /// The way of its requests, in a few words.
+    pub fn route(&self) -> String {
+        let format = if self.extended { "extended" } else { "legacy" };
+        format!("{} stack, {format} SRBs", layers::name(self.stack))
+    }
+
     /// What the judge holds the driver to.
     pub fn rules(&self) -> Rules {
-        Rules::new(&self.hba(), &self.disk(), &self.settings)
+        let mut rules = Rules::new(&self.hba(), &self.disk(), &self.settings);
+        // Beneath a class driver nobody else may be asked for them.
+        rules.physical = rules.physical.filter(|_| self.reports_sectors);
+        rules
     }
 }
 
@@ -307,6 +414,7 @@ impl Ask {
         } else {
             page_offset & !mask
         };
+        let page_offset = page_offset - page_offset % scenario.page_step;
         Self {
             write: rng.percent(50),
             lba: scenario.base + rng.below(scenario.span - blocks),

@@ -1,10 +1,14 @@
 //! The checks on one world's requests.
 
-use ntsim::port::{Disk, Kind};
-use xfersplit_oracle::{PAGE, Request, World, binding, breach, minimum, whole_fits};
+use ntsim::abi::SRB_STATUS_QUEUE_FROZEN;
+use ntsim::port::{Disk, Kind, PortRecord};
+use ntsim::world::StackKind;
+use xfersplit_oracle::{binding, breach};
 
+use super::told::Told;
 use super::{Coverage, Scenario};
 use crate::bench::Finished;
+use crate::layers::{Expected, Fewest, Layers, Part, Traffic, alone};
 use crate::mirror::Mirror;
 use crate::rng::Rng;
 use crate::rules::Rules;
@@ -12,22 +16,27 @@ use crate::workload::Job;
 
 /// Checks requests as they end and counts what was seen.
 pub(super) struct Checker {
-    rules: Rules,
+    layers: Layers,
+    told: Told,
+    /// Settings cut at LBA boundaries, of which a class driver knows nothing.
+    boundary: bool,
     mirror: Mirror,
     coverage: Coverage,
 }
 
 impl Checker {
-    pub(super) fn new(scenario: &Scenario) -> Self {
+    pub(super) fn new(scenario: &Scenario, layers: Layers, told: Told) -> Self {
         Self {
-            rules: scenario.rules(),
+            layers,
+            told,
+            boundary: scenario.setting("LbaBoundary").is_some(),
             mirror: Mirror::new(),
             coverage: Coverage::default(),
         }
     }
 
     pub(super) fn rules(&self) -> &Rules {
-        &self.rules
+        self.layers.rules()
     }
 
     pub(super) fn coverage(&self) -> &Coverage {
@@ -53,12 +62,47 @@ impl Checker {
         disk: &Disk,
         finished: &[Finished],
         writes: &[Vec<u8>],
+        traffic: Option<&Traffic>,
     ) -> Result<(), String> {
+        // Page by page a class driver sends more than its arithmetic says.
+        let paged = traffic.is_some_and(|traffic| traffic.low_memory > 0);
+        let mut expected = Some(Expected::default());
         for (finished, data) in finished.iter().zip(writes) {
-            let result = self.check(disk, finished, data);
-            result.map_err(|reason| describe(finished, &reason, &self.rules))?;
+            let fewest = self.layers.fewest(&finished.job, finished.buffer.pfns());
+            expected = expected.and_then(|sum| sum.with(finished, &fewest));
+            self.note(finished, &fewest);
+            self.check(finished, &fewest, paged)
+                .and_then(|()| self.check_data(disk, finished, data))
+                .map_err(|reason| describe(finished, &reason, self.layers.rules()))?;
         }
-        Ok(())
+        match traffic {
+            Some(traffic) => self.check_layers(traffic, expected),
+            None => Ok(()),
+        }
+    }
+
+    /// What the class driver got and sent, where neither faults nor scarce memory blur it.
+    fn check_layers(
+        &mut self,
+        traffic: &Traffic,
+        expected: Option<Expected>,
+    ) -> Result<(), String> {
+        self.coverage.class_retries += traffic.retries;
+        self.coverage.class_low_memory += traffic.low_memory;
+        let Some(expected) = expected.filter(|_| traffic.is_plain()) else {
+            return Ok(());
+        };
+        self.coverage.layers += 1;
+        let rules = self.layers.rules();
+        let describe = |reason| {
+            format!(
+                "{reason}; limits {:?}, settings {:?}",
+                rules.advertised, rules.settings
+            )
+        };
+        self.layers
+            .check(true, traffic, &expected)
+            .map_err(describe)
     }
 
     /// The whole disk at the end.
@@ -71,65 +115,78 @@ impl Checker {
         }
     }
 
-    fn check(&mut self, disk: &Disk, finished: &Finished, data: &[u8]) -> Result<(), String> {
-        let Finished {
-            job, done, pieces, ..
-        } = finished;
-        self.coverage.requests += 1;
-        self.coverage.writes += u64::from(job.write);
-        self.coverage.pieces += pieces.len() as u64;
+    /// Counts a request.
+    fn note(&mut self, finished: &Finished, fewest: &Fewest) {
+        let kind = self.layers.kind();
+        let coverage = &mut self.coverage;
+        coverage.requests += 1;
+        coverage.writes += u64::from(finished.job.write);
+        coverage.pieces += finished.pieces.len() as u64;
+        coverage.note_route(kind, self.layers.rules().extended_srb);
+        match self.told {
+            Told::Nothing => {}
+            Told::Adapter => coverage.told[0] += 1,
+            Told::Effective => coverage.told[1] += 1,
+            Told::Larger => coverage.told[2] += 1,
+        }
+        let sent = fewest.sent.unwrap_or(0);
+        coverage.split += u64::from(sent > 1);
+        if kind == StackKind::Disk {
+            coverage.class_split += u64::from(fewest.packets > 1);
+            coverage.packets_split += u64::from(sent > fewest.packets);
+        }
+    }
+
+    fn check(&mut self, finished: &Finished, fewest: &Fewest, paged: bool) -> Result<(), String> {
+        let done = &finished.done;
         if done.completions != 1 {
             return Err(format!("completed {} times", done.completions));
         }
-        if !done.succeeded() && done.information != 0 {
+        let nothing = self.layers.reports_nothing_on_failure(fewest);
+        if !done.succeeded() && done.information != 0 && nothing {
             return Err(format!("failed with {} bytes", done.information));
         }
-        let world = self.world(job);
-        let request = self.request(finished);
-        let Some(fewest) = minimum(&world, &request) else {
-            return self.check_refused(finished);
+        self.layers.check_format(finished)?;
+        let Some(sent) = fewest.sent else {
+            return self.check_refused(finished, paged);
         };
+        self.told.check(fewest, self.boundary)?;
         self.check_alignment(finished)?;
-        check_limits(&world, &request, finished)?;
+        if let Some(broken) = self.layers.over_limit(finished) {
+            return Err(broken);
+        }
         if finished.met_fault() {
-            self.check_faulted(finished)?;
-        } else {
-            self.check_clean(&world, &request, finished, fewest)?;
+            return self.check_faulted(finished);
         }
-        self.coverage.split += u64::from(fewest > 1);
-        self.check_data(disk, finished, data)
-    }
-
-    fn world(&self, job: &Job) -> World {
-        let end = (job.offset + job.length) / u64::from(self.rules.sector);
-        self.rules.world(job.write, job.page_offset, end)
-    }
-
-    fn request<'a>(&self, finished: &'a Finished) -> Request<'a> {
-        let sector = u64::from(self.rules.sector);
-        Request {
-            page_offset: finished.job.page_offset,
-            lba: finished.job.offset / sector,
-            blocks: finished.job.length / sector,
-            frames: finished.buffer.pfns(),
+        self.check_clean(finished)?;
+        if paged {
+            return Ok(());
         }
+        self.check_count(finished, sent)
     }
 
-    /// No legal split: nothing may have been sent.
-    fn check_refused(&mut self, finished: &Finished) -> Result<(), String> {
+    /// No legal split: nothing may have been sent, except for the other packets of a class driver.
+    fn check_refused(&mut self, finished: &Finished, paged: bool) -> Result<(), String> {
         self.coverage.refused += 1;
+        if paged {
+            // A page at a time may be legal where the whole packet was not.
+            return Ok(());
+        }
         if finished.done.succeeded() {
             return Err("succeeded, though it has no legal split".into());
         }
+        let alone = self.layers.arriving(&finished.job).len() == 1;
         match finished.pieces.len() {
-            0 => Ok(()),
-            sent => Err(format!("has no legal split, but {sent} pieces were sent")),
+            sent if alone && sent > 0 => {
+                Err(format!("has no legal split, but {sent} pieces were sent"))
+            }
+            _ => Ok(()),
         }
     }
 
     /// Pieces of a request whose buffer is aligned as the adapter wants it are aligned too.
     fn check_alignment(&self, finished: &Finished) -> Result<(), String> {
-        let mask = u64::from(self.rules.advertised.alignment_mask);
+        let mask = u64::from(self.layers.rules().advertised.alignment_mask);
         if finished.job.page_offset & mask != 0 {
             return Ok(());
         }
@@ -146,14 +203,8 @@ impl Checker {
         }
     }
 
-    /// Without faults: success, all bytes, and the fewest pieces, each place once.
-    fn check_clean(
-        &mut self,
-        world: &World,
-        request: &Request<'_>,
-        finished: &Finished,
-        fewest: u64,
-    ) -> Result<(), String> {
+    /// Without faults: success, all bytes, and each place once.
+    fn check_clean(&self, finished: &Finished) -> Result<(), String> {
         let Finished { job, done, .. } = finished;
         if !done.succeeded() {
             return Err(format!("failed with {:#010X} without a fault", done.status));
@@ -164,24 +215,61 @@ impl Checker {
                 done.information, job.length
             ));
         }
-        let plan = finished.plan();
-        if plan.len() as u64 != fewest {
-            return Err(format!(
-                "{} pieces, the fewest possible are {fewest}",
-                plan.len()
-            ));
-        }
-        let mut at = request.lba;
-        for &(lba, blocks) in &plan {
+        let sector = u64::from(self.layers.rules().sector);
+        let mut at = job.offset / sector;
+        for (lba, blocks) in finished.plan() {
             if lba != at {
                 return Err(format!("a piece at sector {lba}, expected at {at}"));
             }
-            let start = lba - request.lba;
-            self.coverage
-                .note(binding(world, request, start, start + blocks));
             at += blocks;
         }
+        Ok(())
+    }
+
+    /// The fewest pieces, each legal where it is in what arrived at the driver. What a class driver beneath the driver
+    /// makes of its requests is compared for all of them together.
+    fn check_count(&mut self, finished: &Finished, fewest: u64) -> Result<(), String> {
         self.coverage.judged += 1;
+        let plan = finished.plan();
+        let found = plan.len() as u64;
+        if !self.layers.sends_commands() {
+            return if found < fewest {
+                Err(format!(
+                    "{found} commands of {fewest} requests to the class driver"
+                ))
+            } else {
+                Ok(())
+            };
+        }
+        if found != fewest {
+            return Err(format!("{found} pieces, the fewest possible are {fewest}"));
+        }
+        let mut pieces = plan.into_iter().peekable();
+        let first = finished.job.offset / u64::from(self.layers.rules().sector);
+        for part in self.layers.arriving(&finished.job) {
+            let end = first + part.start + part.blocks;
+            while let Some((lba, blocks)) = pieces.next_if(|(lba, _)| *lba < end) {
+                let start = lba - first;
+                self.check_piece(finished, part, Part { start, blocks })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One piece of a part of a request.
+    fn check_piece(&mut self, finished: &Finished, part: Part, piece: Part) -> Result<(), String> {
+        let Part { start, blocks } = piece;
+        let world = self.layers.world(&finished.job, part);
+        let whole = self.layers.request(&finished.job, finished.buffer.pfns());
+        let request = alone(&world, &whole, part);
+        let from = start - part.start;
+        if let Some(breach) = breach(&world, &request, from, from + blocks) {
+            return Err(format!(
+                "the piece of {blocks} sectors at {start} breaks {breach:?}"
+            ));
+        }
+        self.coverage
+            .note(binding(&world, &request, from, from + blocks));
         Ok(())
     }
 
@@ -202,10 +290,14 @@ impl Checker {
             return Ok(());
         }
         self.coverage.failed += 1;
-        let harmless = finished
-            .pieces
-            .iter()
-            .all(|piece| matches!(piece.fault, None | Some(Kind::RecoveredError)));
+        let beneath = self.layers.kind() == StackKind::Disk;
+        let harmless = |piece: &PortRecord| match piece.fault {
+            None => true,
+            // The class driver alone may let a frozen queue go on: nothing more of the packet could be sent.
+            Some(Kind::RecoveredError) => !(beneath && froze(piece)),
+            Some(_) => false,
+        };
+        let harmless = finished.pieces.iter().all(harmless);
         if harmless && !finished.struck {
             return Err("failed, though its only faults were recovered errors".into());
         }
@@ -213,12 +305,8 @@ impl Checker {
     }
 
     fn check_data(&mut self, disk: &Disk, finished: &Finished, data: &[u8]) -> Result<(), String> {
-        let Finished { job, done, .. } = finished;
-        let moved = if done.succeeded() {
-            done.information as usize
-        } else {
-            0
-        };
+        let job = &finished.job;
+        let moved = self.layers.moved(finished) as usize;
         self.coverage.bytes += moved as u64;
         let mut old = vec![0; job.length as usize];
         self.mirror.read(job.offset, &mut old);
@@ -228,7 +316,7 @@ impl Checker {
         let mut found = vec![0; data.len()];
         disk.peek(job.offset, &mut found);
         same(&data[..moved], &found[..moved], "on the disk")?;
-        let sector = self.rules.sector as usize;
+        let sector = self.layers.rules().sector as usize;
         for at in (moved - moved % sector..data.len()).step_by(sector) {
             let part = at..at + sector;
             if found[part.clone()] != data[part.clone()] && found[part.clone()] != old[part] {
@@ -240,34 +328,9 @@ impl Checker {
     }
 }
 
-/// Every piece within every limit. One that was halved for want of resources may end anywhere, so a request that met
-/// a fault has its pieces judged as requests of their own.
-fn check_limits(world: &World, request: &Request<'_>, finished: &Finished) -> Result<(), String> {
-    for (lba, blocks) in finished.plan() {
-        let start = lba - request.lba;
-        let broken = breach(world, request, start, start + blocks);
-        let excused = finished.met_fault() && fits_alone(world, request, start, blocks);
-        if let Some(breach) = broken.filter(|_| !excused) {
-            return Err(format!(
-                "the piece of {blocks} sectors at {start} breaks {breach:?}"
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn fits_alone(world: &World, request: &Request<'_>, start: u64, blocks: u64) -> bool {
-    let at = request.page_offset + start * world.sector;
-    let alone = Request {
-        page_offset: at % PAGE,
-        lba: request.lba + start,
-        blocks,
-        frames: request
-            .frames
-            .get((at / PAGE) as usize..)
-            .unwrap_or_default(),
-    };
-    whole_fits(world, &alone)
+/// Whether the port froze its queue with this command.
+fn froze(piece: &PortRecord) -> bool {
+    u32::from(piece.outcome.srb_status) & SRB_STATUS_QUEUE_FROZEN != 0
 }
 
 fn same(expected: &[u8], found: &[u8], place: &str) -> Result<(), String> {
