@@ -50,3 +50,21 @@ fn the_test_disk_of_the_recipe_is_one_that_the_inf_names() {
     let id = format!(r"SCSI\Disk{vendor:_<8}{product:_<16}");
     assert!(read("driver.inx").contains(&id), "{id}");
 }
+
+#[test]
+fn the_workflow_builds_with_the_versions_that_the_pages_ask_for() {
+    let workflow = read(".github/workflows/windows.yml");
+    assert!(workflow.contains("NEVER RUN BY US"));
+    let (_, rest) = workflow.split_once("LLVM: ").expect("a version");
+    let llvm = rest.lines().next().unwrap_or_default();
+    assert!(
+        read("docs/windows.md").contains(&format!("LLVM.LLVM --version {llvm}")),
+        "{llvm}"
+    );
+    // What Debian needs stands in a page, in the command's complaint and in the workflow.
+    let packages = "clang-22 llvm-22 libclang-22-dev mingw-w64-x86-64-dev";
+    for name in ["docs/build.md", "xtask/src/sys/tools.rs"] {
+        assert!(read(name).contains(packages), "{name}");
+    }
+    assert!(workflow.contains(packages));
+}

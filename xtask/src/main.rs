@@ -5,11 +5,15 @@
 #[cfg(test)]
 mod documents;
 mod inf;
+mod inspect;
 mod loom;
 #[cfg(test)]
 mod makefile;
 mod miri;
+mod package;
 mod run;
+mod sys;
+mod test_binary;
 mod tidy;
 
 use std::{env, process::ExitCode};
@@ -48,6 +52,30 @@ const COMMANDS: &[Command] = &[
         what: "the core and the named driver scenarios under Miri (nightly)",
         run: |_| miri::run(),
     },
+    Command {
+        name: "sys",
+        takes: "",
+        what: "xfersplit.sys for x64 Windows, built on Linux (docs/build.md)",
+        run: |_| sys::run(),
+    },
+    Command {
+        name: "inspect",
+        takes: "[FILES]",
+        what: "what sys built (or the named files): can Windows load it, and which (docs/build.md)",
+        run: inspect::run,
+    },
+    Command {
+        name: "package",
+        takes: "",
+        what: "what sys built, signed for tests, with all that Windows wants but the catalog",
+        run: |_| package::run(),
+    },
+    Command {
+        name: "test-binary",
+        takes: "",
+        what: "builds xfersplit.sys and runs the driver's tests on it (docs/build.md)",
+        run: |_| test_binary::run(),
+    },
 ];
 
 fn help() {
@@ -56,7 +84,7 @@ fn help() {
         name, takes, what, ..
     } in COMMANDS
     {
-        println!("  {:<15}{what}", format!("{name} {takes}"));
+        println!("  {:<17}{what}", format!("{name} {takes}"));
     }
     println!(
         "\nExamples: cargo xtask miri\n          cargo xtask inf driver.inx\n\n\

@@ -31,6 +31,8 @@ pub(crate) fn run() -> Outcome {
         "xfersplit",
         "--test",
         "miri_scenarios",
+        "--test",
+        "miri_srb_scenarios",
         SCENARIOS,
     ];
     run::check(&mut miri(&core))?;

@@ -4,6 +4,7 @@
 //! Microsoft's InfVerif runs on Windows only, and knows nothing of this driver. These rules are narrower than Windows':
 //! they allow what a lower filter of the disk class needs, and nothing else.
 
+mod facts;
 mod layout;
 mod parse;
 mod rules;
@@ -11,6 +12,8 @@ mod rules;
 mod tests;
 
 use std::{fmt, fs, path::PathBuf};
+
+pub(crate) use facts::Facts;
 
 use crate::run::{self, Outcome};
 
@@ -103,6 +106,14 @@ fn own_files() -> Result<Vec<PathBuf>, String> {
         return Err(format!("no INF files in {}", root.display()));
     }
     Ok(files)
+}
+
+/// All violations in a file, each on a line as `cargo xtask inf` would print it.
+pub(crate) fn complaints(bytes: &[u8]) -> Vec<String> {
+    check(bytes)
+        .into_iter()
+        .map(|Complaint { line, rule, what }| format!("{line}: {rule}: {what}"))
+        .collect()
 }
 
 /// All violations in a file, by line.

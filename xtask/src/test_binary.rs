@@ -1,0 +1,111 @@
+//! `cargo xtask test-binary`: what ships is what was tested.
+//!
+//! The driver is built for Windows, looked at, and loaded into the simulated kernel in place of the linked sources: every
+//! scenario of `tests/` runs on it, and the same workload from the same seed must bring the same requests to the port.
+
+use std::{path::Path, process::Command};
+
+use crate::{
+    inspect,
+    run::{self, Outcome},
+    sys,
+};
+
+/// Names the binary to the scenarios (`ntsim::pe`).
+const DRIVER: &str = "XFERSPLIT_DRIVER";
+
+/// Positions in the device stack, and formats of request block, that traces are compared in.
+const STACKS: [&str; 3] = ["class", "disk", "relay"];
+const FORMATS: [&str; 2] = ["legacy", "extended"];
+
+/// Seeds that traces are compared from.
+const SEEDS: [&str; 2] = ["1", "2"];
+
+/// Builds the driver and runs everything on it.
+pub(crate) fn run() -> Outcome {
+    sys::run()?;
+    inspect::run(&[])?;
+    let driver = run::root().join("target/sys/xfersplit.sys");
+    scenarios(&driver)?;
+    traces(&driver)
+}
+
+fn scenarios(driver: &Path) -> Outcome {
+    let mut tests = run::cargo(None, &["test", "--package", "xfersplit", "--locked"]);
+    run::check(tests.env(DRIVER, driver))
+}
+
+fn traces(driver: &Path) -> Outcome {
+    run::check(&mut run::cargo(
+        None,
+        &[
+            "build",
+            "--release",
+            "--package",
+            "xfersplit-lab",
+            "--locked",
+        ],
+    ))?;
+    for stack in STACKS {
+        for format in FORMATS {
+            for seed in SEEDS {
+                let sources = trace(stack, format, seed, None)?;
+                let binary = trace(stack, format, seed, Some(driver))?;
+                if sources != binary {
+                    return Err(format!(
+                        "stack {stack}, {format} request blocks, seed {seed}: the port saw trace {sources} \
+                         from the sources and {binary} from the binary"
+                    ));
+                }
+                println!("same trace {sources}: {stack}, {format}, seed {seed}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The trace hash of one run: what arrived at the port, and when.
+fn trace(stack: &str, format: &str, seed: &str, driver: Option<&Path>) -> Result<String, String> {
+    let mut lab = Command::new(run::root().join("target/release/xfersplit-lab"));
+    lab.args(["run", "--json", "--requests", "300", "--faults", "all=0.2%"])
+        .args(["--stack", stack, "--srb", format, "--seed", seed]);
+    if let Some(driver) = driver {
+        lab.arg("--driver").arg(driver);
+    }
+    let output = lab
+        .output()
+        .map_err(|error| format!("the lab did not start: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        return Err(format!(
+            "the lab's run failed ({}): {reason}{text}",
+            output.status
+        ));
+    }
+    field(&text, "trace_hash").ok_or_else(|| format!("the lab's answer has no trace_hash: {text}"))
+}
+
+/// The value of a field of a JSON object, as it is written.
+fn field(json: &str, name: &str) -> Option<String> {
+    let (_, rest) = json.split_once(&format!("\"{name}\""))?;
+    let value = rest.trim_start().strip_prefix(':')?.trim_start();
+    let end = value.find([',', '}', '\n'])?;
+    Some(value.get(..end)?.trim().trim_matches('"').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    #[test]
+    fn a_field_is_found_wherever_it_stands() {
+        let json = "{\n  \"a\": 1,\n  \"trace_hash\": \"0x12ab\",\n  \"b\": {\"c\": 2}\n}";
+        assert_eq!(field(json, "trace_hash").as_deref(), Some("0x12ab"));
+        assert_eq!(
+            field("{\"trace_hash\":7}", "trace_hash").as_deref(),
+            Some("7")
+        );
+        assert_eq!(field(json, "other"), None);
+    }
+}
