@@ -21,6 +21,9 @@ const FORMATS: [&str; 2] = ["legacy", "extended"];
 /// Seeds that traces are compared from.
 const SEEDS: [&str; 2] = ["1", "2"];
 
+/// The lab's hash over what arrived at the port, and when.
+const TRACE: &str = "sha256_trace";
+
 /// Builds the driver and runs everything on it.
 pub(crate) fn run() -> Outcome {
     sys::run()?;
@@ -64,7 +67,7 @@ fn traces(driver: &Path) -> Outcome {
     Ok(())
 }
 
-/// The trace hash of one run: what arrived at the port, and when.
+/// The trace of one run.
 fn trace(stack: &str, format: &str, seed: &str, driver: Option<&Path>) -> Result<String, String> {
     let mut lab = Command::new(run::root().join("target/release/xfersplit-lab"));
     lab.args(["run", "--json", "--requests", "300", "--faults", "all=0.2%"])
@@ -83,29 +86,9 @@ fn trace(stack: &str, format: &str, seed: &str, driver: Option<&Path>) -> Result
             output.status
         ));
     }
-    field(&text, "trace_hash").ok_or_else(|| format!("the lab's answer has no trace_hash: {text}"))
-}
-
-/// The value of a field of a JSON object, as it is written.
-fn field(json: &str, name: &str) -> Option<String> {
-    let (_, rest) = json.split_once(&format!("\"{name}\""))?;
-    let value = rest.trim_start().strip_prefix(':')?.trim_start();
-    let end = value.find([',', '}', '\n'])?;
-    Some(value.get(..end)?.trim().trim_matches('"').to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::field;
-
-    #[test]
-    fn a_field_is_found_wherever_it_stands() {
-        let json = "{\n  \"a\": 1,\n  \"trace_hash\": \"0x12ab\",\n  \"b\": {\"c\": 2}\n}";
-        assert_eq!(field(json, "trace_hash").as_deref(), Some("0x12ab"));
-        assert_eq!(
-            field("{\"trace_hash\":7}", "trace_hash").as_deref(),
-            Some("7")
-        );
-        assert_eq!(field(json, "other"), None);
-    }
+    let answer: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| format!("the lab's answer: {error}"))?;
+    let hash = answer.get(TRACE).and_then(serde_json::Value::as_str);
+    hash.map(str::to_owned)
+        .ok_or_else(|| format!("the lab's answer has no {TRACE}"))
 }
