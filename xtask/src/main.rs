@@ -2,6 +2,7 @@
 //!
 //! Checks that need more than one line of shell stand here; `.ci/run` calls them in order.
 
+mod counts;
 #[cfg(test)]
 mod documents;
 mod inf;
@@ -75,6 +76,12 @@ const COMMANDS: &[Command] = &[
         takes: "",
         what: "builds xfersplit.sys and runs the driver's tests on it (docs/build.md)",
         run: |_| test_binary::run(),
+    },
+    Command {
+        name: "counts",
+        takes: "",
+        what: "the driver's instructions per request, sources and binary, against budgets (docs/performance.md)",
+        run: |_| counts::run(),
     },
 ];
 

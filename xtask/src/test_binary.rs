@@ -3,7 +3,7 @@
 //! The driver is built for Windows, looked at, and loaded into the simulated kernel in place of the linked sources: every
 //! scenario of `tests/` runs on it, and the same workload from the same seed must bring the same requests to the port.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use crate::{
     inspect,
@@ -20,6 +20,17 @@ const FORMATS: [&str; 2] = ["legacy", "extended"];
 
 /// Seeds that traces are compared from.
 const SEEDS: [&str; 2] = ["1", "2"];
+
+/// Runs the lab, building it first.
+const LAB: [&str; 7] = [
+    "run",
+    "--release",
+    "--quiet",
+    "--locked",
+    "--package",
+    "xfersplit-lab",
+    "--",
+];
 
 /// The lab's hash over what arrived at the port, and when.
 const TRACE: &str = "sha256_trace";
@@ -39,16 +50,6 @@ fn scenarios(driver: &Path) -> Outcome {
 }
 
 fn traces(driver: &Path) -> Outcome {
-    run::check(&mut run::cargo(
-        None,
-        &[
-            "build",
-            "--release",
-            "--package",
-            "xfersplit-lab",
-            "--locked",
-        ],
-    ))?;
     for stack in STACKS {
         for format in FORMATS {
             for seed in SEEDS {
@@ -69,7 +70,7 @@ fn traces(driver: &Path) -> Outcome {
 
 /// The trace of one run.
 fn trace(stack: &str, format: &str, seed: &str, driver: Option<&Path>) -> Result<String, String> {
-    let mut lab = Command::new(run::root().join("target/release/xfersplit-lab"));
+    let mut lab = run::cargo(None, &LAB);
     lab.args(["run", "--json", "--requests", "300", "--faults", "all=0.2%"])
         .args(["--stack", stack, "--srb", format, "--seed", seed]);
     if let Some(driver) = driver {
