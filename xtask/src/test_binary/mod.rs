@@ -2,6 +2,9 @@
 //!
 //! The driver is built for Windows, looked at, and loaded into the simulated kernel in place of the linked sources: every
 //! scenario of `tests/` runs on it, and the same workload from the same seed must bring the same requests to the port.
+//! Copies with one mistake each must not pass.
+
+mod broken;
 
 use std::path::Path;
 
@@ -41,7 +44,10 @@ pub(crate) fn run() -> Outcome {
     inspect::run(&[])?;
     let driver = run::root().join("target/sys/xfersplit.sys");
     scenarios(&driver)?;
-    traces(&driver)
+    traces(&driver)?;
+    broken::are_caught(&driver, |copy| {
+        trace(STACKS[1], FORMATS[0], SEEDS[0], Some(copy))
+    })
 }
 
 fn scenarios(driver: &Path) -> Outcome {
