@@ -126,7 +126,8 @@ impl Inf {
             }
         } else if let Some(section) = self.sections.last_mut() {
             section.entries.push(entry(line, content));
-        } else {
+        } else if self.faults.is_empty() {
+            // Once: a file that is no INF at all would have nothing else.
             self.fault(line, "an entry before the first section");
         }
     }
