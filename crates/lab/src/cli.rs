@@ -242,6 +242,11 @@ impl MachineArgs {
         })
     }
 
+    /// Whether the stack is the one of a real machine: all that is above the filter there is above it here.
+    pub(crate) fn is_whole_stack(&self) -> bool {
+        self.stack == Position::Disk
+    }
+
     /// What buffers' places in their pages are multiples of. A class driver that is told of scarce memory sends page by
     /// page, and from a buffer off the sectors no whole ones (classpnp, retry.c): nobody above sends it such buffers.
     pub(crate) fn page_step(&self, sector: u64) -> u64 {

@@ -7,6 +7,7 @@
 //! | relay | the request | requests that the class driver got |
 
 use ntsim::class::{ClassCounts, ClassFacts};
+use ntsim::port::{Direction, PortRecord};
 use ntsim::world::StackKind;
 use xfersplit_oracle::{PAGE, Request, World, breach, minimum, whole_fits};
 
@@ -185,14 +186,40 @@ impl Layers {
         finished.plan().iter().find_map(broken)
     }
 
+    /// The same for a command of which nobody knows the request: by what the port has seen of it.
+    pub fn record_over_limit(&self, record: &PortRecord) -> Option<String> {
+        let sector = u64::from(self.rules.sector);
+        let blocks = u64::from(record.blocks);
+        let job = Job {
+            write: record.direction == Some(Direction::Write),
+            offset: record.lba * sector,
+            length: blocks * sector,
+            page_offset: u64::from(record.page_offset),
+        };
+        // Its command block has named it, whatever its form.
+        let world = World {
+            cdb_blocks: None,
+            ..self.world(&job, Part { start: 0, blocks })
+        };
+        let frames = frames(record);
+        let request = self.request(&job, &frames);
+        let broken = breach(&world, &request, 0, blocks)?;
+        // What nobody can split legally is sent as it is.
+        minimum(&world, &request)?;
+        let Job { offset, length, .. } = job;
+        Some(format!(
+            "the command of {length} bytes at {offset} breaks {broken:?}"
+        ))
+    }
+
     /// Whether all commands came in the format that the adapter asks for.
     ///
     /// # Errors
     /// A command that did not.
-    pub fn check_format(&self, finished: &Finished) -> Result<(), String> {
+    pub fn check_format(&self, pieces: &[PortRecord]) -> Result<(), String> {
         let name = |extended| if extended { "extended" } else { "legacy" };
         let asked = self.rules.extended_srb;
-        match finished.pieces.iter().find(|piece| piece.extended != asked) {
+        match pieces.iter().find(|piece| piece.extended != asked) {
             Some(piece) => Err(format!(
                 "a command in {} SRB, the adapter asks for {}",
                 name(piece.extended),
@@ -240,6 +267,15 @@ pub fn alone<'a>(world: &World, request: &Request<'a>, part: Part) -> Request<'a
             .get((at / PAGE) as usize..)
             .unwrap_or_default(),
     }
+}
+
+/// Frames in as many runs as those of a command's data.
+fn frames(record: &PortRecord) -> Vec<u64> {
+    // Page after page in the last run, every other one before it.
+    let gaps = record.breaks.saturating_sub(1);
+    (0..record.span_pages)
+        .map(|page| u64::from(page + page.min(gaps)))
+        .collect()
 }
 
 /// What a class driver did while a group of requests was under way.
@@ -413,6 +449,38 @@ mod tests {
         let fewest = layers.fewest(&job(200 << 10, 0), &[]);
         // 68 + 68 + 64 KiB in commands of 32 KiB; whole, they would be 7.
         assert_eq!((fewest.packets, fewest.sent), (3, Some(3 + 3 + 2)));
+    }
+
+    #[test]
+    fn a_command_is_judged_by_what_the_port_has_seen() {
+        let layers = layers(StackKind::Port, 64 << 10, 5);
+        let broken = |blocks: u32, page_offset: u16, span_pages| {
+            layers.record_over_limit(&PortRecord {
+                blocks,
+                page_offset,
+                span_pages,
+                breaks: span_pages,
+                ..PortRecord::default()
+            })
+        };
+        assert_eq!(broken(40, 0, 5), None);
+        assert_eq!(broken(32, 512, 5), None);
+        let pages = broken(40, 512, 6).expect("6 pages are too many");
+        assert!(pages.contains("20480 bytes at 0"), "{pages}");
+        assert!(broken(65, 0, 9).is_some(), "more than the setting says");
+    }
+
+    #[test]
+    fn frames_are_in_as_many_runs_as_the_port_counted() {
+        for runs in 1..=5 {
+            let frames = frames(&PortRecord {
+                span_pages: 5,
+                breaks: runs,
+                ..PortRecord::default()
+            });
+            let cuts = frames.windows(2).filter(|pair| pair[0] + 1 != pair[1]);
+            assert_eq!((frames.len(), cuts.count() + 1), (5, runs as usize));
+        }
     }
 
     #[test]

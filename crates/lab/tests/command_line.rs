@@ -146,6 +146,29 @@ fn arguments_that_contradict_each_other_are_named() {
 }
 
 #[test]
+fn files_that_a_disk_cannot_have_are_refused() {
+    refused(&["run", "--files", "some"], &["some", "--files"]);
+    refused_in_one_line(&["run", "--files", "64"], &["--files 64", "63"]);
+    refused_in_one_line(
+        &["run", "--stack", "disk", "--files", "6", "--sizes", "1G"],
+        &["--files 6", "pattern", "--image"],
+    );
+    let small = ["run", "--sizes", "4K", "--disk-size"];
+    refused_in_one_line(
+        &[&small[..], &["1000K", "--files", "1"]].concat(),
+        &["--files 1", "1024000", "1048576"],
+    );
+    refused_in_one_line(
+        &[&small[..], &["1M", "--files", "17"]].concat(),
+        &["--files 17", "too small"],
+    );
+    refused_in_one_line(
+        &["run", "--sector", "256", "--files", "1"],
+        &["--files 1", "256", "512"],
+    );
+}
+
+#[test]
 fn files_that_are_no_drivers_are_named() {
     refused_in_one_line(&["run", "--driver", "no-such.sys"], &["no-such.sys: "]);
     refused_in_one_line(&["demo", "--driver", "no-such.sys"], &["no-such.sys: "]);

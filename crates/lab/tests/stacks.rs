@@ -206,6 +206,9 @@ fn the_table_names_every_layer() {
     assert_eq!(output.status.code(), Some(0));
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     for part in [
+        "file system",
+        "6 files, ",
+        ", verified",
         "limits it worked by",
         "128 KiB (adapter), 33 pages (adapter)",
         "the class driver was told",
@@ -231,4 +234,121 @@ fn recorded_requests_run_beneath_and_above_a_class_driver() {
         assert_eq!(number(&result["requests"]), 787);
         assert_eq!(result["judged_pieces"], result["minimum"], "{stack}");
     }
+}
+
+#[test]
+fn files_come_before_the_requests_in_every_stack() {
+    for stack in ["class", "disk", "relay"] {
+        for format in ["legacy", "extended"] {
+            let arguments = ["--stack", stack, "--srb", format, "--files"];
+            let limit = [&CURE[..], &arguments].concat();
+            let with = run(&[&limit[..], &["5"]].concat());
+            let files = &with["file_system"];
+            assert_eq!(files["files"], 5, "{stack}, {format}: {with}");
+            assert_eq!(files["verified"], true, "{stack}, {format}: {with}");
+            assert_eq!(files["failed"], 0);
+            assert!(number(&files["requests"]) > 100, "{files}");
+            assert!(number(&files["longest_request"]) > 512 << 10, "{files}");
+            assert!(number(&files["bytes_verified"]) > 3 << 20, "{files}");
+            assert_eq!(with["violations"], 0);
+            assert_eq!(with["allocations_on_io_path"], 0);
+            assert_eq!(with["sha256_expected"], with["sha256_found"]);
+
+            // The requests behind them are counted as if there had been none.
+            let without = run(&[&limit[..], &["0"]].concat());
+            assert!(without["file_system"].is_null());
+            for field in ["requests", "bytes", "pieces", "judged_pieces", "minimum"] {
+                assert_eq!(with[field], without[field], "{stack}, {format}: {field}");
+            }
+            let packets = |result: &Value| result["class_driver"]["packets"].clone();
+            assert_eq!(packets(&with), packets(&without));
+            assert_ne!(with["sha256_trace"], without["sha256_trace"]);
+        }
+    }
+}
+
+#[test]
+fn beneath_a_class_driver_files_are_there_unless_the_disk_is_to_stay_as_it_is() {
+    let files = |options: &[&str]| {
+        let small = ["run", "--requests", "5", "--stack"];
+        json(&[&small[..], options].concat())["file_system"]["files"].as_u64()
+    };
+    assert_eq!(files(&["disk"]), Some(6));
+    for none in [
+        &["class"][..],
+        &["relay"],
+        &["disk", "--files", "0"],
+        &["disk", "--writes", "0"],
+        &["disk", "--disk-size", "1000K", "--sizes", "4K"],
+        &["disk", "--sizes", "65M", "--writes", "10"],
+    ] {
+        assert_eq!(files(none), None, "{none:?}");
+    }
+    assert_eq!(files(&["disk", "--writes", "0", "--files", "2"]), Some(2));
+}
+
+#[test]
+fn files_follow_from_the_seed_and_meet_no_fault() {
+    for stack in ["disk", "relay"] {
+        let run = |seed: &str| {
+            json(&[
+                "run",
+                "--stack",
+                stack,
+                "--files",
+                "4",
+                "--requests",
+                "60",
+                "--faults",
+                "all=1%",
+                "--seed",
+                seed,
+            ])
+        };
+        let (once, again, other) = (run("3"), run("3"), run("4"));
+        assert_eq!(once["sha256_trace"], again["sha256_trace"], "{stack}");
+        assert_eq!(once["file_system"], again["file_system"], "{stack}");
+        assert_ne!(once["file_system"], other["file_system"], "{stack}");
+        assert_eq!(once["file_system"]["failed"], 0, "{stack}");
+        assert_ne!(once["faults"], serde_json::json!({}), "{stack}");
+    }
+}
+
+#[test]
+fn requests_work_on_the_disk_as_the_files_left_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let image = directory.path().join("disk.img");
+    let name = image.to_str().expect("a path");
+    let arguments = ["run", "--stack", "disk", "--image", name, "--sizes", "64K"];
+    let files = json(&[&arguments[..], &["--requests", "0"]].concat());
+    assert_eq!(files["file_system"]["verified"], true);
+    let left = std::fs::read(&image).expect("the image");
+    assert!(
+        left.windows(7).any(|bytes| bytes == b"file 5 "),
+        "the catalog names them"
+    );
+    let reads = ["--requests", "40", "--writes", "0"];
+    let result = json(&[&arguments[..], &reads].concat());
+    assert_eq!(result["sha256_expected"], result["sha256_found"]);
+    assert!(std::fs::read(&image).expect("the image") == left);
+}
+
+#[test]
+fn files_that_a_lying_adapter_spoils_are_named() {
+    let output = lab(&[
+        "run",
+        "--stack",
+        "disk",
+        "--adapter",
+        "viostor-size-max",
+        "--requests",
+        "5",
+        "--without-filter",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    assert!(said.starts_with("error: file system: "), "{said}");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("WRONG"), "{shown}");
 }

@@ -135,6 +135,11 @@ impl<'a> Exchange<'a> {
         self.stack
     }
 
+    /// What the port has seen since the last requests that were sent here.
+    pub(super) fn take_seen(&self) -> Vec<PortRecord> {
+        std::mem::take(&mut *lock(&self.seen))
+    }
+
     /// Virtual time since the recorder was put there, in 100 ns.
     pub fn elapsed(&self) -> u64 {
         self.stack.machine().now() - self.started
@@ -170,7 +175,7 @@ impl<'a> Exchange<'a> {
             })
             .collect();
         let done: Vec<Done> = pending.into_iter().map(Pending::wait).collect();
-        let mut seen = std::mem::take(&mut *lock(&self.seen));
+        let mut seen = self.take_seen();
         let weather = seen.iter().any(|record| record.fault.is_some());
         jobs.iter()
             .zip(buffers)

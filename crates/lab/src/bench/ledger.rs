@@ -247,7 +247,7 @@ impl Ledger {
         let Some(fewest) = fewest.sent.filter(|_| self.filter) else {
             return Ok(());
         };
-        self.layers.check_format(finished)?;
+        self.layers.check_format(&finished.pieces)?;
         if let Some(broken) = self.layers.over_limit(finished) {
             return Err(broken);
         }

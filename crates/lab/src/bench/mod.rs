@@ -3,11 +3,13 @@
 
 mod effective;
 mod exchange;
+mod files;
 mod ledger;
 mod summary;
 
 pub use effective::Effective;
 pub use exchange::{Exchange, Finished};
+pub use files::{Files, FilesResult};
 pub use ledger::Ledger;
 pub use summary::Summary;
 
@@ -104,8 +106,11 @@ impl Bench<'_> {
 
 /// Counters before the first request.
 struct Before {
+    /// Those before the first file.
     allocations: AllocationCounts,
     class: Option<ClassCounts>,
+    /// Virtual time since the recorder was put at the port.
+    time: u64,
 }
 
 /// What the stack's class driver has done so far; none where there is no class driver.
@@ -118,17 +123,33 @@ pub(crate) fn class_counts(stack: &Stack) -> Option<ClassCounts> {
 /// # Errors
 /// The machine stopped with a bug check.
 pub fn run(setup: Setup, work: impl FnOnce(&mut Bench<'_>) + Send) -> Result<Summary> {
+    run_after_files(setup, None, work)
+}
+
+/// The same after a file system has worked on files, where there are any. Nothing goes wrong by chance while it does,
+/// and only the requests of `work` are counted as requests.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_after_files(
+    setup: Setup,
+    files: Option<Files>,
+    work: impl FnOnce(&mut Bench<'_>) + Send,
+) -> Result<Summary> {
     let (filter, rules) = (setup.filter, setup.rules());
     let faults = setup.faults.clone();
     let holds_data = !setup.pattern;
     let body = |stack: &Stack| {
         let exchange = Exchange::new(stack, holds_data);
-        exchange.port().fault_mix(faults);
         let layers = Layers::new(stack.kind(), stack.class_facts(), rules);
+        let allocations = stack.machine().allocations();
+        let files = files.map(|files| files.run(&exchange, &layers, filter));
         let before = Before {
-            allocations: stack.machine().allocations(),
+            allocations,
             class: class_counts(stack),
+            time: exchange.elapsed(),
         };
+        exchange.port().fault_mix(faults);
         let mut bench = Bench {
             exchange,
             ledger: Ledger::new(layers, filter, holds_data),
@@ -137,7 +158,7 @@ pub fn run(setup: Setup, work: impl FnOnce(&mut Bench<'_>) + Send) -> Result<Sum
         work(&mut bench);
         let allocations = stack.machine().allocations();
         bench.exchange.port().clear_faults();
-        Summary::of(&bench.ledger, &bench.exchange, &before, &allocations)
+        Summary::of(&bench.ledger, &bench.exchange, &before, &allocations).after_files(files)
     };
     match setup.world().run(body) {
         Ok((summary, report)) => Ok(summary.closed(&report)),

@@ -7,7 +7,7 @@ use ntsim::port::{Kind, PortCounts, Violation};
 use ntsim::world::{Report, StackKind};
 use serde_json::{Value, json};
 
-use super::{Before, Effective, Exchange, Ledger, class_counts};
+use super::{Before, Effective, Exchange, FilesResult, Ledger, class_counts};
 use crate::layers;
 use crate::mirror::Hash;
 use crate::report::{count, several, table, time};
@@ -24,6 +24,8 @@ pub struct Summary {
     pub effective: Option<Effective>,
     /// What the class driver did, where there was one.
     pub class: Option<Class>,
+    /// What a file system did before the requests, where there was one.
+    pub files: Option<FilesResult>,
     /// Requests.
     pub requests: u64,
     /// Of them writes.
@@ -48,11 +50,11 @@ pub struct Summary {
     pub judged: bool,
     /// Hashes of everything touched: as it should be, and as the disk has it.
     pub hashes: Option<(Hash, Hash)>,
-    /// What the driver allocated between the first request and the last.
+    /// What the driver allocated between the first request, or the first file before it, and the last.
     pub io_allocations: u64,
     /// The most memory the driver held, bytes.
     pub driver_memory: u64,
-    /// The port's counters.
+    /// The port's counters, with what files before the requests brought.
     pub port: PortCounts,
     /// Injected faults by kind, those that happened.
     pub faults: Vec<(Kind, u64)>,
@@ -85,7 +87,7 @@ pub struct Class {
     pub retries: u64,
     /// Times it released the port's queue.
     pub releases: u64,
-    /// Bytes of its longest packet.
+    /// Bytes of its longest packet, for a file or a request.
     pub largest: u32,
 }
 
@@ -149,6 +151,7 @@ impl Summary {
             effective: Effective::of(stack),
             extended: ledger.extended,
             class: class.map(|(before, after)| Class::since(before, &after, stack.class_facts())),
+            files: None,
             requests: ledger.requests,
             writes: ledger.writes,
             bytes: ledger.bytes,
@@ -165,7 +168,7 @@ impl Summary {
             driver_memory: after.bytes_peak.max(0).unsigned_abs(),
             port: port.counts(),
             faults: faults.iter().filter(|(_, times)| *times > 0).collect(),
-            time: exchange.elapsed(),
+            time: exchange.elapsed() - before.time,
             violations: port
                 .violations()
                 .iter()
@@ -177,6 +180,11 @@ impl Summary {
             log: Vec::new(),
             process_memory: process_memory(),
         }
+    }
+
+    /// With what came of files before the requests.
+    pub(super) fn after_files(self, files: Option<FilesResult>) -> Self {
+        Self { files, ..self }
     }
 
     /// With what is known only when everything has been taken down.
@@ -192,6 +200,13 @@ impl Summary {
 
     /// The first thing that was wrong, in one line; none if all is well.
     pub fn complaint(&self) -> Option<String> {
+        if let Some(complaint) = self
+            .files
+            .as_ref()
+            .and_then(|files| files.complaint.clone())
+        {
+            return Some(complaint);
+        }
         if let Some(complaint) = &self.complaint {
             return Some(complaint.clone());
         }
@@ -231,7 +246,11 @@ impl Summary {
             count(reads),
             count(self.writes)
         );
-        let mut rows = vec![
+        let files = self.files.iter();
+        let mut rows: Vec<_> = files
+            .map(|files| row("file system", files.line()))
+            .collect();
+        rows.extend([
             row("requests", requests),
             row(
                 "failed",
@@ -242,7 +261,7 @@ impl Summary {
                 ),
             ),
             row("moved", about(self.bytes)),
-        ];
+        ]);
         if let Some(effective) = &self.effective {
             rows.push(row("the driver's shape", effective.shape.clone()));
             rows.push(row("limits it worked by", effective.limits()));
@@ -384,6 +403,7 @@ impl Summary {
             "checked": layers::promise(self.stack, self.judged),
             "effective": self.effective.as_ref().map(Effective::to_json),
             "class_driver": self.class.map(Class::to_json),
+            "file_system": self.files.as_ref().map(FilesResult::to_json),
             "requests": self.requests,
             "writes": self.writes,
             "failed": self.failed,

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use lab::bench::{self, Bench, Summary};
+use lab::bench::{self, Bench, Files, Summary};
 use lab::error::{Error, Result};
 use lab::machine::{self, Medium};
 use lab::report::several;
 use lab::size::show;
 use lab::workload::{Sizes, Workload, groups};
+use ntsim::port::Disk;
 
 use crate::cli::{MachineArgs, positive, sector, size};
 use crate::commands::progress;
@@ -17,12 +18,15 @@ use crate::output::say;
 
 /// Requests above this size go to a pattern disk unless an image is named: memory for them would say nothing.
 const HUGE: u64 = 64 << 20;
+/// Files on a stack like that of a real machine.
+const FILES: u64 = 6;
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     xfersplit-lab run --image disk.img --requests 5000 --sizes 4K/60,64K/30,1M/10 --depth 8\n  \
     xfersplit-lab run --adapter vhost-2mib --without-filter --sizes 4M --requests 10\n  \
     xfersplit-lab run --stack disk --srb extended --set MaximumTransferLength=64K --advertise 0\n  \
+    xfersplit-lab run --stack relay --files 12 --requests 100\n  \
     xfersplit-lab run --sizes 1G --requests 1")]
 pub(crate) struct RunArgs {
     /// Image file to work on; made if it is not there. Without it the disk is in memory
@@ -37,6 +41,10 @@ pub(crate) struct RunArgs {
     /// Bytes in a physical sector (512e disks)
     #[arg(long, value_name = "SIZE", value_parser = sector)]
     physical: Option<u32>,
+    /// Files of a file system on top of the stack, before the requests and before any fault: written, read and
+    /// compared. Unless given, 6 with --stack disk, where there are writes and a disk that can have them; else 0
+    #[arg(long, value_name = "N")]
+    files: Option<u64>,
     /// How many requests
     #[arg(long, value_name = "N", default_value_t = 1000)]
     requests: u64,
@@ -71,6 +79,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let medium = args.medium();
     let disk = machine::disk(&medium, args.sector, args.physical)?;
     let workload = args.workload(disk.geometry().bytes())?;
+    let pattern = matches!(medium, Medium::Pattern { .. });
+    let files = args.files(&disk, pattern)?;
     let bar = progress::requests(workload.requests);
     let work = |bench: &mut Bench<'_>| {
         for group in groups(workload.jobs(), args.depth as usize) {
@@ -78,11 +88,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
             bar.inc(group.len() as u64);
         }
     };
-    let summary = bench::run(
-        args.machine
-            .setup(disk, matches!(medium, Medium::Pattern { .. }))?,
-        work,
-    )?;
+    let summary = bench::run_after_files(args.machine.setup(disk, pattern)?, files, work)?;
     bar.finish_and_clear();
     if args.json {
         say!("{:#}", summary.to_json());
@@ -128,6 +134,18 @@ impl RunArgs {
             None => Medium::Memory {
                 bytes: self.disk_size,
             },
+        }
+    }
+
+    /// The files. Where nobody asked for any, a workload that only reads leaves the disk as it is.
+    fn files(&self, disk: &Disk, pattern: bool) -> Result<Option<Files>> {
+        let files = |number| Files::new(number, self.machine.seed, disk, pattern);
+        match self.files {
+            Some(number) => files(number),
+            None if self.machine.is_whole_stack() && self.writes > 0 => {
+                Ok(files(FILES).unwrap_or_default())
+            }
+            None => Ok(None),
         }
     }
 

@@ -146,7 +146,7 @@ impl Checker {
         if !done.succeeded() && done.information != 0 && nothing {
             return Err(format!("failed with {} bytes", done.information));
         }
-        self.layers.check_format(finished)?;
+        self.layers.check_format(&finished.pieces)?;
         let Some(sent) = fewest.sent else {
             return self.check_refused(finished, paged);
         };
