@@ -57,6 +57,72 @@ macro_rules! srb {
     };
 }
 
+/// The block as classpnp makes one (srblib.c, InitializeStorageRequestBlock): a header whose `Length` ends at
+/// `Signature`, behind it a BTL8 address, behind that the command.
+#[test]
+fn the_extended_request_block() {
+    const ADDRESS: usize = 128;
+    const COMMAND: usize = ADDRESS + 16;
+    let number = |bytes: [u8; 4]| u32::from_le_bytes(bytes);
+    for direction in BOTH {
+        let hba = adapter(PIECE, 2).extended_srb(true);
+        let records = arrives(world().hba(hba), direction, |request| request);
+        for (index, record) in records.iter().enumerate() {
+            assert!(record.extended);
+            assert_eq!(field(record, 0), 8_u16.to_le_bytes(), "Length");
+            assert_eq!(field(record, 2), [0x28, 0], "Function, SrbStatus");
+            assert_eq!(field(record, 8), *b"XBRS", "Signature");
+            assert_eq!(number(field(record, 12)), 1, "Version");
+            assert_eq!(number(field(record, 16)), 184, "SrbLength");
+            assert_eq!(number(field(record, 20)), 0, "EXECUTE_SCSI");
+            assert_eq!(
+                field(record, 36),
+                [0, 0, 0x20, 0],
+                "priority and SIMPLE tag"
+            );
+            assert_eq!(number(field(record, 40)), 10, "TimeOutValue");
+            assert_eq!(number(field(record, 44)), 0, "SystemStatus");
+            assert_eq!(number(field(record, 52)) as usize, ADDRESS, "AddressOffset");
+            assert_eq!(number(field(record, 56)), 1, "NumSrbExData");
+            assert_eq!(
+                number(field(record, 60)) as usize,
+                PIECE,
+                "DataTransferLength"
+            );
+            assert_eq!(u64::from_le_bytes(field(record, 80)), record.irp as u64);
+            assert_ne!(
+                u64::from_le_bytes(field(record, 104)),
+                0,
+                "the parent's IRP"
+            );
+            assert_eq!(u64::from_le_bytes(field(record, 112)), 0, "NextSrb");
+            assert_eq!(
+                number(field(record, 120)) as usize,
+                COMMAND,
+                "SrbExDataOffset[0]"
+            );
+            assert_eq!(
+                field(record, ADDRESS),
+                [1, 0, 0, 0, 4, 0, 0, 0],
+                "BTL8, 4 bytes"
+            );
+            assert_eq!(
+                field(record, COMMAND),
+                [0x40, 0, 0, 0, 32, 0, 0, 0],
+                "ScsiCdb16"
+            );
+            assert_eq!(
+                field(record, COMMAND + 8),
+                [0, 252, 10, 0],
+                "ScsiStatus, sense, CDB"
+            );
+            let wanted = read_write(record.command()).expect("a READ or WRITE");
+            assert_eq!(wanted.direction, direction);
+            assert_eq!(wanted.lba, 128 + index as u64 * BLOCKS);
+        }
+    }
+}
+
 #[test]
 fn the_request_block() {
     for direction in BOTH {

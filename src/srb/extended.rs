@@ -11,6 +11,10 @@ use wdk_sys::{
 
 use super::{Format, Frame, Request, SENSE_BYTES, Said};
 
+/// `Length`: the part that both formats begin with, up to `Signature`. How long the block is says
+/// `SrbLength` (classpnp srblib.c, InitializeStorageRequestBlock).
+const HEADER_LENGTH: u16 = offset_of!(STORAGE_REQUEST_BLOCK, Signature) as u16;
+
 /// `STOR_ADDR_BTL8_ADDRESS_LENGTH`: path, target and unit.
 const ADDRESS_LENGTH: u32 = 4;
 
@@ -83,7 +87,7 @@ pub(super) fn queue_request(function: u32, irp: PIRP) -> QueueRequest {
 
 fn header(length: usize, function: u32, irp: PIRP) -> STORAGE_REQUEST_BLOCK {
     STORAGE_REQUEST_BLOCK {
-        Length: size_of::<STORAGE_REQUEST_BLOCK>() as u16,
+        Length: HEADER_LENGTH,
         Function: SRB_FUNCTION_STORAGE_REQUEST_BLOCK as u8,
         Signature: SRB_SIGNATURE,
         Version: STORAGE_REQUEST_BLOCK_VERSION_1,

@@ -195,7 +195,7 @@ impl Block {
                 ..Places::default()
             },
         };
-        block.set(0, 128_u16.to_le_bytes());
+        block.set(0, 8_u16.to_le_bytes());
         block.set(2, [0x28]);
         block.set(8, 0x5352_4258_u32.to_le_bytes());
         block.set(12, 1_u32.to_le_bytes());

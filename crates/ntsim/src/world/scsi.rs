@@ -1,6 +1,7 @@
 //! SRBs of the harness's own: what a class driver or a curious neighbour would send.
 
 use core::ffi::c_void;
+use core::mem::offset_of;
 use core::ptr;
 use std::sync::Arc;
 
@@ -308,7 +309,7 @@ impl<'s> Scsi<'s> {
         unsafe {
             let whole = &raw mut (*place).extended;
             let srb = &raw mut (*whole).header;
-            (*srb).Length = size_of::<STORAGE_REQUEST_BLOCK>() as u16;
+            (*srb).Length = offset_of!(STORAGE_REQUEST_BLOCK, Signature) as u16;
             (*srb).Function = SRB_FUNCTION_STORAGE_REQUEST_BLOCK as u8;
             (*srb).Signature = SRB_SIGNATURE;
             (*srb).Version = STORAGE_REQUEST_BLOCK_VERSION_1;
@@ -317,7 +318,7 @@ impl<'s> Scsi<'s> {
             (*srb).SrbFlags = self.flags;
             (*srb).RequestAttribute = self.tag as u16;
             (*srb).TimeOutValue = self.timeout;
-            (*srb).AddressOffset = core::mem::offset_of!(Extended, address) as u32;
+            (*srb).AddressOffset = offset_of!(Extended, address) as u32;
             (*srb).DataTransferLength = self.data_length();
             (*srb).DataBuffer = self.data_buffer();
             (*srb).OriginalRequest = irp;
@@ -326,7 +327,7 @@ impl<'s> Scsi<'s> {
             (*whole).address.AddressLength = 8;
             if self.function == SRB_FUNCTION_EXECUTE_SCSI {
                 (*srb).NumSrbExData = 1;
-                (*srb).SrbExDataOffset = [core::mem::offset_of!(Extended, command) as u32];
+                (*srb).SrbExDataOffset = [offset_of!(Extended, command) as u32];
                 let command = &raw mut (*whole).command;
                 (*command).Type = EX_CDB16;
                 (*command).Length = (size_of::<SRBEX_DATA_SCSI_CDB16>() - 8) as u32;
