@@ -38,8 +38,8 @@ pub(crate) struct Device {
     pub(crate) counters: Counters,
     /// Null until the device has started for the first time: until then everything passes through.
     engine: AtomicPtr<Engine>,
-    /// What the stack above is told of the adapter, both numbers in one, 0 for the adapter's own: set
-    /// at start, before any class driver asks.
+    /// What the stack above is told of the adapter (`Advertised::to_bits`), 0 for the adapter's own:
+    /// set at start, before any class driver asks.
     advertised: AtomicU64,
     /// The disk carries files that the system can't do without: see [`evt_usage_notification`].
     special_file: AtomicBool,
@@ -74,13 +74,11 @@ impl Device {
         Some(unsafe { Pooled::from_non_null(engine) })
     }
 
-    /// What the stack above is told of the adapter.
+    /// What the stack above is told of the adapter: the same as long as the device lives, whoever
+    /// asks again, and whether or not the device stands aside.
     pub(crate) fn advertised(&self) -> Option<Advertised> {
-        let both = self.advertised.load(Ordering::Acquire);
-        (both != 0).then_some(Advertised {
-            bytes: (both >> u32::BITS) as u32,
-            pages: both as u32,
-        })
+        let bits = self.advertised.load(Ordering::Acquire);
+        (bits != 0).then(|| Advertised::from_bits(bits))
     }
 
     /// Whether requests go down as they come although there is an engine: for good, once a special
@@ -277,8 +275,7 @@ fn first_start(device: &Device) -> Result<Report, Unsuitable> {
     device.yields.store(yields, Ordering::Relaxed);
     device.note_stands_aside();
     if let Some(told) = advertised {
-        let both = u64::from(told.bytes) << u32::BITS | u64::from(told.pages);
-        device.advertised.store(both, Ordering::Release);
+        device.advertised.store(told.to_bits(), Ordering::Release);
     }
     Ok(report)
 }

@@ -50,7 +50,7 @@ pub(crate) unsafe extern "C" fn dispatch_device_control(device: WDFDEVICE, irp: 
 /// device is touched when the reply comes.
 fn rewriting(irp: &Irp, told: Advertised) -> Option<Completion> {
     let control = irp.current().device_control();
-    let context = pack(told);
+    let context = ptr::without_provenance_mut(told.to_bits() as usize);
     match control.code {
         IOCTL_SCSI_GET_CAPABILITIES => Some((Some(capabilities_read), context)),
         IOCTL_STORAGE_QUERY_PROPERTY if asks_for_adapter(irp, control.input_length) => {
@@ -74,19 +74,6 @@ unsafe fn buffer<'a>(irp: &Irp, length: u32) -> Option<&'a mut [u8]> {
     let buffer = irp.system_buffer();
     // SAFETY: the caller's contract.
     (!buffer.is_null()).then(|| unsafe { slice::from_raw_parts_mut(buffer, length as usize) })
-}
-
-const fn pack(told: Advertised) -> PVOID {
-    let both = (told.bytes as usize) << u32::BITS | told.pages as usize;
-    ptr::without_provenance_mut(both)
-}
-
-fn unpack(context: PVOID) -> Advertised {
-    let both = context.addr();
-    Advertised {
-        bytes: (both >> u32::BITS) as u32,
-        pages: both as u32,
-    }
 }
 
 /// The adapter's descriptor has come back. IRQL <= DISPATCH_LEVEL.
@@ -133,6 +120,6 @@ fn rewrite(irp: &Irp, context: PVOID, patch: fn(&mut [u8], Advertised)) {
     let valid = irp.information().min(u64::from(room)) as u32;
     // SAFETY: a buffered control's output lies in the system buffer, which has room for all of it.
     if let Some(reply) = unsafe { buffer(irp, valid) } {
-        patch(reply, unpack(context));
+        patch(reply, Advertised::from_bits(context.addr() as u64));
     }
 }

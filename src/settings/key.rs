@@ -136,6 +136,7 @@ impl Key {
         };
         succeeded(status).then(|| Self(key))
     }
+
     /// What stands under a name.
     pub(super) fn value(&self, name: &str) -> Value {
         let name = Text::new(name);

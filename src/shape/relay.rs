@@ -1,18 +1,20 @@
 //! The relay shape: `IRP_MJ_READ` and `IRP_MJ_WRITE` above the class driver, which become shorter
 //! ones. No request block is seen here, and the class driver below does all the judging.
 
-use xfersplit_core::plan::{Plan, Request};
+use xfersplit_core::{
+    limits::Limits,
+    plan::{Plan, Request},
+};
 
 use super::{Asked, Attempt, Config, Form, Transfer, config::Planned, inherited, refusal_status};
 use crate::wdm::irp::{Inherited, Irp, ReadWrite};
 
 /// Reads a parent. What the class driver must refuse, with its own status, it gets as it came.
 pub(super) fn read(config: &Config, parent: &Irp) -> Asked {
-    let Some(transfer) = transfer(config, parent) else {
+    let Some(limits) = config.limits(config.sector()) else {
         return Asked::PassDown;
     };
-    let limits = &config.limits(transfer.sector);
-    let Some(limits) = limits else {
+    let Some(transfer) = transfer(config, &limits, parent) else {
         return Asked::PassDown;
     };
     let request = Request {
@@ -23,7 +25,7 @@ pub(super) fn read(config: &Config, parent: &Irp) -> Asked {
         // The class driver makes the commands, and cuts at their limit itself.
         command_blocks: u32::MAX,
     };
-    match config.plan(limits, &request, transfer.mdl) {
+    match config.plan(&limits, &request, transfer.mdl) {
         Ok(Planned::Legal(plan)) if plan.is_whole() => Asked::PassDown,
         Ok(Planned::Overstretched(plan)) if plan.is_whole() => Asked::Overstretched,
         Ok(_) if transfer.mdl.is_chained() => Asked::PassDown,
@@ -41,9 +43,9 @@ fn split(transfer: Transfer, plan: Plan, overstretched: bool) -> Asked {
     Asked::Transfer(transfer, plan)
 }
 
-fn transfer(config: &Config, parent: &Irp) -> Option<Transfer> {
+fn transfer(config: &Config, limits: &Limits, parent: &Irp) -> Option<Transfer> {
     let asked = parent.current().read_write()?;
-    let sector = config.sector();
+    let sector = limits.sector_size();
     let offset = u64::try_from(asked.byte_offset).ok()?;
     if asked.length == 0
         || !asked.length.is_multiple_of(sector)
@@ -55,7 +57,6 @@ fn transfer(config: &Config, parent: &Irp) -> Option<Transfer> {
     let mdl = parent
         .mdl()
         .filter(|mdl| mdl.byte_count() >= asked.length)?;
-    let granularity = config.limits(sector)?.granularity();
     Some(Transfer {
         write: asked.write,
         lba: offset / u64::from(sector),
@@ -69,7 +70,7 @@ fn transfer(config: &Config, parent: &Irp) -> Option<Transfer> {
             thread: parent.thread(),
             ..inherited(parent)
         },
-        granularity: u32::try_from(granularity).unwrap_or(u32::MAX),
+        granularity: u32::try_from(limits.granularity()).unwrap_or(u32::MAX),
         serial: config.is_removable(),
         overstretched: false,
         form: Form::Relay { key: asked.key },

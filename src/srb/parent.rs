@@ -1,6 +1,6 @@
 //! The request block that a parent came with: read when it arrives, written once, at the end.
 
-use core::{ptr, slice};
+use core::{mem::offset_of, ptr, slice};
 
 use wdk_sys::{
     NTSTATUS, PVOID, SCSI_REQUEST_BLOCK, SRB_STATUS_ABORTED, SRB_STATUS_AUTOSENSE_VALID,
@@ -16,11 +16,15 @@ use xfersplit_core::{
 
 use super::{Format, Frame};
 
+/// Offset of `SrbStatus`, in both formats.
+const STATUS_OFFSET: usize = offset_of!(STORAGE_REQUEST_BLOCK_HEADER, SrbStatus);
+const _: () = assert!(STATUS_OFFSET == offset_of!(SCSI_REQUEST_BLOCK, SrbStatus));
+
 /// A parent's request block that can be taken apart.
 ///
 /// # Invariants
-/// `place` is the request block of an IRP that the driver owns for as long as the value is used, and
-/// `block` says truly where its fields are.
+/// `place` is the request block of an IRP that the driver owns for as long as the value is used, aligned
+/// as its structure is, and `block` says truly where its fields are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parent {
     place: PVOID,
@@ -36,6 +40,10 @@ impl Parent {
     /// # Safety
     /// `srb` is the request block of an IRP that the caller owns, for as long as the value is used.
     pub(crate) unsafe fn read(srb: PVOID) -> Result<Self, Opaque> {
+        if !srb.cast::<u64>().is_aligned() {
+            // A structure with pointers that is not aligned for them: nothing to take apart.
+            return Err(Opaque::Offsets);
+        }
         // SAFETY: every request block is longer than that.
         let prefix = unsafe { srb.cast::<[u8; block::PREFIX]>().read() };
         let length = block::length(&prefix).ok_or(Opaque::Function)?;
@@ -106,7 +114,7 @@ impl Parent {
             Format::Extended => self.tell_extended(finished, moved),
         }
         // SAFETY: type invariant.
-        unsafe { write_status(self.place.cast(), status) };
+        unsafe { write_status(self.place, status) };
     }
 
     fn tell_legacy(&self, finished: &Finished<'_>, moved: u32) {
@@ -124,6 +132,23 @@ impl Parent {
         let block = unsafe { &mut *self.place.cast::<STORAGE_REQUEST_BLOCK>() };
         block.DataTransferLength = moved;
         block.SystemStatus = finished.internal_status.cast_unsigned();
+    }
+
+    /// Says that nothing was done with the data.
+    fn nothing_moved(&self) {
+        match self.block.format {
+            Format::Legacy => {
+                // SAFETY: type invariant.
+                let block = unsafe { &mut *self.place.cast::<SCSI_REQUEST_BLOCK>() };
+                block.DataTransferLength = 0;
+            }
+            Format::Extended => {
+                // SAFETY: type invariant.
+                let block = unsafe { &mut *self.place.cast::<STORAGE_REQUEST_BLOCK>() };
+                block.DataTransferLength = 0;
+                block.SystemStatus = 0;
+            }
+        }
     }
 
     /// Copies sense data into the sender's buffer, as much as it holds; the bytes copied.
@@ -164,30 +189,13 @@ pub(crate) unsafe fn turn_down(srb: PVOID, status: NTSTATUS) {
         parent.nothing_moved();
     }
     // SAFETY: the caller's contract.
-    unsafe { write_status(srb.cast(), srb_status) };
-}
-
-impl Parent {
-    fn nothing_moved(&self) {
-        match self.block.format {
-            Format::Legacy => {
-                // SAFETY: type invariant.
-                let block = unsafe { &mut *self.place.cast::<SCSI_REQUEST_BLOCK>() };
-                block.DataTransferLength = 0;
-            }
-            Format::Extended => {
-                // SAFETY: type invariant.
-                let block = unsafe { &mut *self.place.cast::<STORAGE_REQUEST_BLOCK>() };
-                block.DataTransferLength = 0;
-                block.SystemStatus = 0;
-            }
-        }
-    }
+    unsafe { write_status(srb, srb_status) };
 }
 
 /// # Safety
-/// `block` begins a request block of either format that the driver owns.
-unsafe fn write_status(block: *mut STORAGE_REQUEST_BLOCK_HEADER, status: u32) {
-    // SAFETY: the caller's contract; `SrbStatus` is at one place in both formats.
-    unsafe { (*block).SrbStatus = status as u8 };
+/// `srb` is a request block of either format that the driver owns.
+unsafe fn write_status(srb: PVOID, status: u32) {
+    let place = srb.cast::<u8>().wrapping_add(STATUS_OFFSET);
+    // SAFETY: the caller's contract; `SrbStatus` is one byte at one place in both formats.
+    unsafe { place.write(status as u8) };
 }

@@ -45,6 +45,20 @@ pub struct Advertised {
 }
 
 impl Advertised {
+    /// Both numbers in one, for places that hold one word: never 0, for the lengths told are at least
+    /// a page.
+    pub const fn to_bits(self) -> u64 {
+        (self.bytes as u64) << u32::BITS | self.pages as u64
+    }
+
+    /// What [`Advertised::to_bits`] made.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self {
+            bytes: (bits >> u32::BITS) as u32,
+            pages: bits as u32,
+        }
+    }
+
     /// `bytes`, a multiple of pages, and the pages they touch wherever they start.
     const fn whole_pages(bytes: u32) -> Self {
         Self {

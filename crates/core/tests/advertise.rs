@@ -281,3 +281,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn both_numbers_fit_one_word_and_come_back() {
+    for bytes in [4096, 0x1_0000, 4 * 1024 * 1024, u32::MAX] {
+        for pages in [2, 17, 1025, u32::MAX] {
+            let told = Advertised { bytes, pages };
+            assert_ne!(told.to_bits(), 0);
+            assert_eq!(Advertised::from_bits(told.to_bits()), told);
+        }
+    }
+}
