@@ -56,7 +56,8 @@ pub(crate) unsafe extern "C" fn dispatch_read_write(device: WDFDEVICE, irp: PIRP
 /// not ours may pass.
 fn too_late(device: &Device, parent: Irp) -> NTSTATUS {
     if !shape::may_be_ours(&parent) {
-        return parent.pass_down(device.lower);
+        // SAFETY: ours is attached to this device.
+        return unsafe { parent.pass_down(device.lower) };
     }
     device.counters.add(Counter::Removed);
     shape::turn_down(parent, STATUS_NO_SUCH_DEVICE);
@@ -77,5 +78,6 @@ fn pass_through(device: &Device, irp: Irp) -> NTSTATUS {
     let lower = device.lower;
     device.counters.add(Counter::PassedThrough);
     device.rundown.release();
-    irp.pass_down(lower)
+    // SAFETY: ours is attached to this device.
+    unsafe { irp.pass_down(lower) }
 }

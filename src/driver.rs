@@ -5,7 +5,13 @@ use wdk_sys::{
     WDF_NO_OBJECT_ATTRIBUTES, WDFDRIVER, call_unsafe_wdf_function_binding,
 };
 
-use crate::{device, wdf, wdm};
+use crate::{
+    device, wdf,
+    wdm::{self, memory::Tag},
+};
+
+/// The driver's pool tag, `xfsp` as tools show it.
+pub(crate) const TAG: Tag = Tag::new(*b"xfsp");
 
 /// `DriverEntry`: binds the driver to the framework. PASSIVE_LEVEL.
 ///
@@ -24,7 +30,7 @@ pub unsafe extern "system" fn driver_entry(
         Size: wdf::size::<WDF_DRIVER_CONFIG>(),
         EvtDriverDeviceAdd: Some(evt_device_add),
         EvtDriverUnload: Some(evt_driver_unload),
-        DriverPoolTag: wdm::memory::TAG,
+        DriverPoolTag: TAG.value(),
         ..Default::default()
     };
     // SAFETY: both arguments are what this function was called with; the configuration is complete.

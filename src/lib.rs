@@ -40,10 +40,10 @@ mod shape;
 mod split;
 mod srb;
 mod start;
-mod wdf;
-mod wdm;
 
 pub use driver::driver_entry;
+
+use xfersplit_wdm::{self as wdm, wdf};
 
 /// Pool for the crates below us; this driver's own code never uses it.
 #[cfg(windows)]

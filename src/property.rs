@@ -40,8 +40,10 @@ pub(crate) unsafe extern "C" fn dispatch_device_control(device: WDFDEVICE, irp: 
     // SAFETY: the framework passes the IRP's ownership.
     let irp = unsafe { Irp::from_raw(irp) };
     match device.advertised().and_then(|told| rewriting(&irp, told)) {
-        Some(completion) => irp.watch_down(device.lower, completion),
-        None => irp.pass_down(device.lower),
+        // SAFETY: ours is attached to this device; the context is a number that nobody follows.
+        Some(completion) => unsafe { irp.watch_down(device.lower, completion) },
+        // SAFETY: ours is attached to this device.
+        None => unsafe { irp.pass_down(device.lower) },
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     counters::Counters,
+    driver::TAG,
     shape::Config,
     srb::RequestBlock,
     wdm::{
@@ -108,12 +109,6 @@ struct Free {
 // SAFETY: pool members may be used on any processor.
 unsafe impl Send for Free {}
 
-impl Default for SpinLock<Free> {
-    fn default() -> Self {
-        Self::new(Free::default())
-    }
-}
-
 impl Stock {
     /// A free piece for a transfer that has begun.
     pub(super) fn take_piece(&self) -> Option<Pooled<Piece>> {
@@ -180,12 +175,12 @@ pub(crate) unsafe fn build(
     config: Config,
 ) -> Option<Pooled<Engine>> {
     let count = pieces_for(&config);
-    let place = memory::allocate::<Engine>(1)?;
+    let place = memory::allocate::<Engine>(1, TAG)?;
     // SAFETY: the block is written below before anybody follows the pointer.
     let engine = unsafe { Pooled::from_non_null(place) };
     let Some((parts, release)) = build_parts(engine, &config, count) else {
         // SAFETY: just allocated, never used.
-        unsafe { memory::free(place) };
+        unsafe { memory::free(place, TAG) };
         return None;
     };
     let value = Engine {
@@ -277,7 +272,7 @@ fn build_parts(
             });
         }
         // SAFETY: just allocated; a free transfer needs no drop.
-        unsafe { memory::free(transfers) };
+        unsafe { memory::free(transfers, TAG) };
         None
     });
     if let Some(parts) = built {
@@ -289,7 +284,7 @@ fn build_parts(
 }
 
 fn build_transfers(engine: Pooled<Engine>, count: usize) -> Option<NonNull<Transfer>> {
-    let block = memory::allocate::<Transfer>(count)?;
+    let block = memory::allocate::<Transfer>(count, TAG)?;
     for index in 0..count {
         // SAFETY: the block has room for `count` values.
         let place = unsafe { block.add(index) };
@@ -300,7 +295,7 @@ fn build_transfers(engine: Pooled<Engine>, count: usize) -> Option<NonNull<Trans
 }
 
 fn build_pieces(config: &Config, count: usize) -> Option<NonNull<Piece>> {
-    let block = memory::allocate::<Piece>(count)?;
+    let block = memory::allocate::<Piece>(count, TAG)?;
     for index in 0..count {
         let Some(piece) = build_piece(config) else {
             // SAFETY: the first `index` values were written, and none was ever used.
@@ -341,7 +336,7 @@ unsafe fn free_pieces(block: NonNull<Piece>, count: usize) {
         unsafe { piece.irp.free() };
     }
     // SAFETY: the block came from `memory::allocate`; its values were taken out.
-    unsafe { memory::free(block) };
+    unsafe { memory::free(block, TAG) };
 }
 
 /// Takes the engine apart. PASSIVE_LEVEL.
@@ -360,9 +355,9 @@ pub(crate) unsafe fn dismantle(engine: Pooled<Engine>) {
     // SAFETY: the rundown is over: all pieces are free.
     unsafe { free_pieces(parts.pieces, parts.count) };
     // SAFETY: as above; a free transfer needs no drop.
-    unsafe { memory::free(parts.transfers) };
+    unsafe { memory::free(parts.transfers, TAG) };
     // SAFETY: the rundown is over: the request is not below.
     unsafe { release.irp.free() };
     // SAFETY: the block came from `memory::allocate`.
-    unsafe { memory::free(place) };
+    unsafe { memory::free(place, TAG) };
 }

@@ -173,7 +173,7 @@ fn count(
 /// Whose instructions are added up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Part {
-    /// Functions of the driver and of its core, in the lab's own program.
+    /// Functions of the driver, of its core and of its WDM objects, in the lab's own program.
     Sources,
     /// Code in memory that no file is mapped to: the loaded image.
     Image,
@@ -188,6 +188,8 @@ impl Part {
                 "<xfersplit::",
                 "xfersplit_core::",
                 "<xfersplit_core::",
+                "xfersplit_wdm::",
+                "<xfersplit_wdm::",
             ]
             .iter()
             .any(|start| function.starts_with(start)),

@@ -63,7 +63,9 @@ fn driver_sources(folder: &Path, found: &mut Vec<String>) {
 
 fn driver() -> Vec<String> {
     let mut found = Vec::new();
-    driver_sources(&run::root().join("src"), &mut found);
+    for folder in ["src", "crates/wdm/src"] {
+        driver_sources(&run::root().join(folder), &mut found);
+    }
     assert!(found.len() > 20);
     found
 }

@@ -13,7 +13,7 @@ use wdk_sys::{
     SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_PENDING_RETURNED, STATUS_SUCCESS, ntddk,
 };
 
-use super::{mdl::Mdl, succeeded};
+use crate::{mdl::Mdl, succeeded};
 
 /// An IRP this driver owns at this moment.
 ///
@@ -22,52 +22,52 @@ use super::{mdl::Mdl, succeeded};
 /// routines and it has been neither completed nor passed down since, or the driver allocated it and
 /// it is not in the hands of a lower driver. Whoever gives the IRP away ([`Irp::complete`],
 /// [`Irp::pass_down`]) consumes the value.
-pub(crate) struct Irp(PIRP);
+pub struct Irp(PIRP);
 
 /// The stack location that belongs to this driver, as the sender filled it in.
 ///
 /// # Invariants
 /// Points into an owned IRP's stack locations.
-pub(crate) struct StackLocation(PIO_STACK_LOCATION);
+pub struct StackLocation(PIO_STACK_LOCATION);
 
 /// A READ or WRITE as its sender asked for it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ReadWrite {
+pub struct ReadWrite {
     /// `IRP_MJ_WRITE`.
-    pub(crate) write: bool,
+    pub write: bool,
     /// Bytes.
-    pub(crate) length: u32,
+    pub length: u32,
     /// Byte offset on the device; negative values are the sender's mistake.
-    pub(crate) byte_offset: i64,
+    pub byte_offset: i64,
     /// `Key`: which copy of the data, or whose lock.
-    pub(crate) key: u32,
+    pub key: u32,
 }
 
 /// A device control as its sender asked for it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct DeviceControl {
+pub struct DeviceControl {
     /// `IoControlCode`.
-    pub(crate) code: u32,
+    pub code: u32,
     /// Bytes of input.
-    pub(crate) input_length: u32,
+    pub input_length: u32,
     /// Room for output, bytes.
-    pub(crate) output_length: u32,
+    pub output_length: u32,
 }
 
 impl Irp {
     /// # Safety
     /// The caller owns `irp` as the type's invariant says, and gives this ownership to the value.
-    pub(crate) const unsafe fn from_raw(irp: PIRP) -> Self {
+    pub const unsafe fn from_raw(irp: PIRP) -> Self {
         Self(irp)
     }
 
     /// Gives up the value but not the ownership: somebody keeps the pointer.
-    pub(crate) const fn into_raw(self) -> PIRP {
+    pub const fn into_raw(self) -> PIRP {
         self.0
     }
 
     /// `IoGetCurrentIrpStackLocation`.
-    pub(crate) fn current(&self) -> StackLocation {
+    pub fn current(&self) -> StackLocation {
         // SAFETY: type invariant; the field is the I/O manager's and always set.
         StackLocation(unsafe { current_location(self.0) })
     }
@@ -83,7 +83,7 @@ impl Irp {
     }
 
     /// `Irp->MdlAddress`.
-    pub(crate) fn mdl(&self) -> Option<Mdl> {
+    pub fn mdl(&self) -> Option<Mdl> {
         // SAFETY: type invariant.
         let mdl = unsafe { (*self.0).MdlAddress };
         // SAFETY: an owned IRP's MDL lives until the IRP is completed (wdm.h, IRP.MdlAddress).
@@ -91,57 +91,57 @@ impl Irp {
     }
 
     /// `Irp->Cancel`: set by `IoCancelIrp`, never cleared while the IRP is on its way.
-    pub(crate) fn cancelled(&self) -> bool {
+    pub fn cancelled(&self) -> bool {
         // SAFETY: type invariant. Another processor may set the byte: the access is volatile.
         let cancel = unsafe { ptr::read_volatile(&raw const (*self.0).Cancel) };
         cancel != 0
     }
 
     /// `Irp->Flags` (`IRP_PAGING_IO` and its kin).
-    pub(crate) fn flags(&self) -> u32 {
+    pub fn flags(&self) -> u32 {
         // SAFETY: type invariant.
         unsafe { (*self.0).Flags }
     }
 
     /// `Tail.Overlay.Thread`: whom the file system's errors are for.
-    pub(crate) fn thread(&self) -> PETHREAD {
+    pub fn thread(&self) -> PETHREAD {
         // SAFETY: type invariant.
         unsafe { (*self.0).Tail.Overlay.Thread }
     }
 
     /// `AssociatedIrp.SystemBuffer`: input and output of a buffered device control.
-    pub(crate) fn system_buffer(&self) -> *mut u8 {
+    pub fn system_buffer(&self) -> *mut u8 {
         // SAFETY: type invariant.
         unsafe { (*self.0).AssociatedIrp.SystemBuffer }.cast()
     }
 
     /// `IoStatus.Information`.
-    pub(crate) fn information(&self) -> u64 {
+    pub fn information(&self) -> u64 {
         // SAFETY: type invariant.
         unsafe { (*self.0).IoStatus.Information }
     }
 
     /// `PendingReturned`: somebody below has returned `STATUS_PENDING`.
-    pub(crate) fn pending_returned(&self) -> bool {
+    pub fn pending_returned(&self) -> bool {
         // SAFETY: type invariant.
         unsafe { (*self.0).PendingReturned != 0 }
     }
 
     /// `IoGetIoPriorityHint`.
-    pub(crate) fn priority(&self) -> IO_PRIORITY_HINT {
+    pub fn priority(&self) -> IO_PRIORITY_HINT {
         // SAFETY: type invariant; callable at any IRQL up to DISPATCH_LEVEL.
         unsafe { ntddk::IoGetIoPriorityHint(self.0) }
     }
 
     /// `IoMarkIrpPending`: from here on the dispatch routine returns `STATUS_PENDING`.
-    pub(crate) fn mark_pending(&self) {
+    pub fn mark_pending(&self) {
         let location = self.current().0;
         // SAFETY: type invariant of the stack location.
         unsafe { (*location).Control |= SL_PENDING_RETURNED as u8 };
     }
 
     /// Completes the IRP. Nothing may touch it, or the MDL it carried, afterwards.
-    pub(crate) fn complete(self, status: NTSTATUS, information: u64) {
+    pub fn complete(self, status: NTSTATUS, information: u64) {
         // SAFETY: type invariant.
         unsafe { (*self.0).IoStatus.__bindgen_anon_1.Status = status };
         // SAFETY: type invariant.
@@ -158,7 +158,10 @@ impl Irp {
 
     /// Passes the IRP down as it is (`IoSkipCurrentIrpStackLocation`, `IoCallDriver`): the lower
     /// driver sees the very stack location that we saw, and no completion routine of ours runs.
-    pub(crate) fn pass_down(self, lower: PDEVICE_OBJECT) -> NTSTATUS {
+    ///
+    /// # Safety
+    /// `lower` is the device that the one this IRP was sent to is attached to.
+    pub unsafe fn pass_down(self, lower: PDEVICE_OBJECT) -> NTSTATUS {
         // SAFETY: type invariant; the location was not marked pending and carries no routine of ours,
         // which is what IoSkipCurrentIrpStackLocation asks for.
         unsafe { (*self.0).CurrentLocation += 1 };
@@ -174,7 +177,7 @@ impl Irp {
                 .__bindgen_anon_1
                 .CurrentStackLocation = above;
         };
-        // SAFETY: IofCallDriver takes the IRP over; `lower` is the device we are attached to.
+        // SAFETY: IofCallDriver takes the IRP over; `lower` is the caller's contract.
         unsafe { ntddk::IofCallDriver(lower, self.0) }
     }
 }
@@ -182,7 +185,10 @@ impl Irp {
 impl Irp {
     /// Passes the IRP down with a completion routine of ours on the way back
     /// (`IoCopyCurrentIrpStackLocationToNext`, `IoSetCompletionRoutine`, `IoCallDriver`).
-    pub(crate) fn watch_down(self, lower: PDEVICE_OBJECT, completion: Completion) -> NTSTATUS {
+    ///
+    /// # Safety
+    /// As for [`Irp::pass_down`]; the completion's context stays valid until the routine has run.
+    pub unsafe fn watch_down(self, lower: PDEVICE_OBJECT, completion: Completion) -> NTSTATUS {
         let current = self.current().0;
         // SAFETY: our device's StackSize counts the devices below: there is a next location.
         let next = unsafe { self.next() };
@@ -190,7 +196,7 @@ impl Irp {
         unsafe { next.write(current.read()) };
         // SAFETY: the next location is ours to fill until IofCallDriver.
         unsafe { set_completion(next, completion) };
-        // SAFETY: IofCallDriver takes the IRP over; `lower` is the device we are attached to.
+        // SAFETY: IofCallDriver takes the IRP over; `lower` is the caller's contract.
         unsafe { ntddk::IofCallDriver(lower, self.0) }
     }
 }
@@ -213,7 +219,7 @@ impl StackLocation {
     /// The request block, if this is `IRP_MJ_SCSI` carrying one. The major is shared with internal
     /// device controls, whose parameters mean something else: classpnp leaves the control code
     /// empty, others write one of `IOCTL_SCSI_EXECUTE_*` (scsi.h).
-    pub(crate) fn request_block(&self) -> Option<PVOID> {
+    pub fn request_block(&self) -> Option<PVOID> {
         // SAFETY: type invariant.
         let major = u32::from(unsafe { (*self.0).MajorFunction });
         // SAFETY: the slot of the control code is there for every major.
@@ -225,13 +231,13 @@ impl StackLocation {
     }
 
     /// `SL_*` flags.
-    pub(crate) fn flags(&self) -> u8 {
+    pub fn flags(&self) -> u8 {
         // SAFETY: type invariant.
         unsafe { (*self.0).Flags }
     }
 
     /// The parameters of `IRP_MJ_DEVICE_CONTROL`.
-    pub(crate) fn device_control(&self) -> DeviceControl {
+    pub fn device_control(&self) -> DeviceControl {
         // SAFETY: type invariant; the caller's dispatch routine is registered for that major alone.
         let parameters = unsafe { (*self.0).Parameters.DeviceIoControl };
         DeviceControl {
@@ -242,7 +248,7 @@ impl StackLocation {
     }
 
     /// The request, if this is `IRP_MJ_READ` or `IRP_MJ_WRITE`.
-    pub(crate) fn read_write(&self) -> Option<ReadWrite> {
+    pub fn read_write(&self) -> Option<ReadWrite> {
         // SAFETY: type invariant.
         let major = u32::from(unsafe { (*self.0).MajorFunction });
         if major != IRP_MJ_READ && major != IRP_MJ_WRITE {
@@ -265,14 +271,14 @@ impl StackLocation {
 
 impl Irp {
     /// `IoStatus.Status`, once a lower driver has completed the IRP.
-    pub(crate) fn status(&self) -> NTSTATUS {
+    pub fn status(&self) -> NTSTATUS {
         // SAFETY: type invariant; both union members start with the status.
         unsafe { (*self.0).IoStatus.__bindgen_anon_1.Status }
     }
 }
 
 /// An IoCompletion routine and what it is called with.
-pub(crate) type Completion = (PIO_COMPLETION_ROUTINE, PVOID);
+pub type Completion = (PIO_COMPLETION_ROUTINE, PVOID);
 
 /// `IOCTL_SCSI_EXECUTE_IN`, `_OUT` and `_NONE` (scsi.h).
 const EXECUTE_CODES: [u32; 3] = [0x001B_0011, 0x001B_0012, 0x001B_0013];
@@ -281,11 +287,11 @@ const EXECUTE_CODES: [u32; 3] = [0x001B_0011, 0x001B_0012, 0x001B_0013];
 ///
 /// # Invariants
 /// The pointer came from `IoAllocateIrp` and is freed only by [`ChildIrp::free`].
-pub(crate) struct ChildIrp(PIRP);
+pub struct ChildIrp(PIRP);
 
 /// What the child asks the lower driver for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Order {
+pub enum Order {
     /// `IRP_MJ_SCSI` with this request block.
     Scsi(PVOID),
     /// `IRP_MJ_READ` or `IRP_MJ_WRITE`. The flags are those of [`ChildRequest`].
@@ -294,39 +300,39 @@ pub(crate) enum Order {
 
 /// What a child IRP takes over from its parent, whatever it asks for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Inherited {
+pub struct Inherited {
     /// `SL_*` flags of the parent's stack location (`SL_WRITE_THROUGH`, `SL_OVERRIDE_VERIFY_VOLUME`).
-    pub(crate) stack_flags: u8,
+    pub stack_flags: u8,
     /// Bits of the parent's `Flags`: what kind of paging it is.
-    pub(crate) irp_flags: u32,
+    pub irp_flags: u32,
     /// The parent's I/O priority.
-    pub(crate) priority: IO_PRIORITY_HINT,
+    pub priority: IO_PRIORITY_HINT,
     /// The parent's thread, where the lower driver may have something to tell it.
-    pub(crate) thread: PETHREAD,
+    pub thread: PETHREAD,
 }
 
 /// What goes into a child IRP for one attempt.
-pub(crate) struct ChildRequest {
+pub struct ChildRequest {
     /// What it asks for.
-    pub(crate) order: Order,
+    pub order: Order,
     /// The data, or `None` for a request without any.
-    pub(crate) mdl: Option<Mdl>,
+    pub mdl: Option<Mdl>,
     /// The parent's share, if there is a parent.
-    pub(crate) inherited: Option<Inherited>,
+    pub inherited: Option<Inherited>,
     /// Our IoCompletion routine.
-    pub(crate) completion: Completion,
+    pub completion: Completion,
 }
 
 impl ChildIrp {
     /// `None` when the system has no memory. IRQL <= DISPATCH_LEVEL, but only called at start.
-    pub(crate) fn allocate(stack_size: i8) -> Option<Self> {
+    pub fn allocate(stack_size: i8) -> Option<Self> {
         // SAFETY: IoAllocateIrp has no precondition but a positive stack size.
         let irp = unsafe { ntddk::IoAllocateIrp(stack_size, 0) };
         (!irp.is_null()).then_some(Self(irp))
     }
 
     /// The pointer, as the SRB's `OriginalRequest`.
-    pub(crate) const fn as_ptr(&self) -> PIRP {
+    pub const fn as_ptr(&self) -> PIRP {
         self.0
     }
 
@@ -336,7 +342,7 @@ impl ChildIrp {
     /// # Safety
     /// The IRP is not in a lower driver's hands, and everything that `request` points at stays valid
     /// until the completion routine has run.
-    pub(crate) unsafe fn send(&self, lower: PDEVICE_OBJECT, request: &ChildRequest) -> NTSTATUS {
+    pub unsafe fn send(&self, lower: PDEVICE_OBJECT, request: &ChildRequest) -> NTSTATUS {
         // SAFETY: the caller's contract is IoReuseIrp's: we own the IRP.
         unsafe { ntddk::IoReuseIrp(self.0, STATUS_SUCCESS) };
         let mdl = request.mdl.map_or(ptr::null_mut(), Mdl::as_ptr);
@@ -362,7 +368,7 @@ impl ChildIrp {
     ///
     /// # Safety
     /// The IRP is not in a lower driver's hands and will not be sent again.
-    pub(crate) unsafe fn free(self) {
+    pub unsafe fn free(self) {
         // SAFETY: the caller's contract; the IRP came from IoAllocateIrp.
         unsafe { ntddk::IoFreeIrp(self.0) };
     }
@@ -414,7 +420,7 @@ unsafe fn inherit(irp: PIRP, location: PIO_STACK_LOCATION, inherited: &Inherited
 }
 
 /// The bytes that one IRP with `stack_size` locations takes in nonpaged pool.
-pub(crate) const fn irp_bytes(stack_size: i8) -> usize {
+pub const fn irp_bytes(stack_size: i8) -> usize {
     size_of::<IRP>() + size_of::<IO_STACK_LOCATION>() * stack_size.unsigned_abs() as usize
 }
 
@@ -422,7 +428,7 @@ pub(crate) const fn irp_bytes(stack_size: i8) -> usize {
 ///
 /// # Safety
 /// `device` is a live device object.
-pub(crate) unsafe fn stack_size(device: *const DEVICE_OBJECT) -> i8 {
+pub unsafe fn stack_size(device: *const DEVICE_OBJECT) -> i8 {
     // SAFETY: the caller's contract.
     unsafe { (*device).StackSize }
 }

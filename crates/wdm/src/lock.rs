@@ -13,7 +13,7 @@ use wdk_sys::{KIRQL, KSPIN_LOCK, ntddk};
 ///
 /// Not a WDFSPINLOCK: the framework destroys a device's child objects before it waits for the I/O in
 /// flight (KMDF pnpstatemachine.cpp, the removed states), and pieces complete until then.
-pub(crate) struct SpinLock<T> {
+pub struct SpinLock<T> {
     lock: UnsafeCell<KSPIN_LOCK>,
     value: UnsafeCell<T>,
 }
@@ -23,9 +23,15 @@ unsafe impl<T: Send> Sync for SpinLock<T> {}
 // SAFETY: moving the lock moves the value, which may be moved.
 unsafe impl<T: Send> Send for SpinLock<T> {}
 
+impl<T: Default> Default for SpinLock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T> SpinLock<T> {
     /// A free lock. `KeInitializeSpinLock` stores zero, and so does this.
-    pub(crate) const fn new(value: T) -> Self {
+    pub const fn new(value: T) -> Self {
         Self {
             lock: UnsafeCell::new(0),
             value: UnsafeCell::new(value),
@@ -33,7 +39,7 @@ impl<T> SpinLock<T> {
     }
 
     /// Takes the lock; IRQL is DISPATCH_LEVEL until the guard goes.
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
+    pub fn lock(&self) -> Guard<'_, T> {
         // SAFETY: the lock word is initialised and lives in nonpaged memory; the engine never takes
         // a lock that it holds.
         let irql = unsafe { ntddk::KeAcquireSpinLockRaiseToDpc(self.lock.get()) };
@@ -46,7 +52,7 @@ impl<T> SpinLock<T> {
 }
 
 /// The lock, held. Not `Send`: IRQL belongs to the processor that raised it.
-pub(crate) struct Guard<'a, T> {
+pub struct Guard<'a, T> {
     lock: &'a SpinLock<T>,
     irql: KIRQL,
     here: PhantomData<*mut ()>,

@@ -1,7 +1,7 @@
 //! DPCs and timers embedded in the structures that they serve.
 //!
 //! Raw KDPC and KTIMER rather than WDFDPC and WDFTIMER, for the reason given at
-//! [`super::lock::SpinLock`].
+//! [`crate::lock::SpinLock`].
 
 use core::cell::UnsafeCell;
 
@@ -12,11 +12,11 @@ const UNITS_PER_MS: i64 = 10_000;
 
 /// A deferred procedure call. Initialise it in place before use; it must not move afterwards.
 #[derive(Default)]
-pub(crate) struct Dpc(UnsafeCell<KDPC>);
+pub struct Dpc(UnsafeCell<KDPC>);
 
 /// A one-shot timer that queues a [`Dpc`]. Initialise it in place before use.
 #[derive(Default)]
-pub(crate) struct Timer(UnsafeCell<KTIMER>);
+pub struct Timer(UnsafeCell<KTIMER>);
 
 // SAFETY: the kernel synchronises access to a KDPC that was initialised once.
 unsafe impl Sync for Dpc {}
@@ -27,13 +27,13 @@ impl Dpc {
     /// # Safety
     /// `self` stays where it is until the last call has run, and `routine` may be called with
     /// `context` for as long.
-    pub(crate) unsafe fn initialise(&self, routine: PKDEFERRED_ROUTINE, context: PVOID) {
+    pub unsafe fn initialise(&self, routine: PKDEFERRED_ROUTINE, context: PVOID) {
         // SAFETY: the caller's contract; the memory is nonpaged.
         unsafe { ntddk::KeInitializeDpc(self.0.get(), routine, context) };
     }
 
     /// Queues the call; a call already queued stays queued once.
-    pub(crate) fn queue(&self) {
+    pub fn queue(&self) {
         let nothing = core::ptr::null_mut();
         // SAFETY: initialised before the engine goes to work; any IRQL.
         let _already: u8 = unsafe { ntddk::KeInsertQueueDpc(self.0.get(), nothing, nothing) };
@@ -43,13 +43,13 @@ impl Dpc {
 impl Timer {
     /// # Safety
     /// `self` stays where it is for as long as it may be set.
-    pub(crate) unsafe fn initialise(&self) {
+    pub unsafe fn initialise(&self) {
         // SAFETY: the caller's contract.
         unsafe { ntddk::KeInitializeTimer(self.0.get()) };
     }
 
     /// Queues `dpc` after `ms` milliseconds. IRQL <= DISPATCH_LEVEL.
-    pub(crate) fn start(&self, ms: u32, dpc: &Dpc) {
+    pub fn start(&self, ms: u32, dpc: &Dpc) {
         // Negative is relative (KeSetTimer).
         let due = LARGE_INTEGER {
             QuadPart: -(i64::from(ms) * UNITS_PER_MS),
@@ -59,7 +59,7 @@ impl Timer {
     }
 
     /// Stops the timer; true if it was set and its DPC has not been queued.
-    pub(crate) fn cancel(&self) -> bool {
+    pub fn cancel(&self) -> bool {
         // SAFETY: initialised; IRQL <= DISPATCH_LEVEL.
         let was_set = unsafe { ntddk::KeCancelTimer(self.0.get()) };
         was_set != 0
@@ -67,7 +67,7 @@ impl Timer {
 }
 
 /// Waits until every DPC queued before has run. PASSIVE_LEVEL.
-pub(crate) fn flush() {
+pub fn flush() {
     // SAFETY: called from PnP callbacks only, at PASSIVE_LEVEL.
     unsafe { ntddk::KeFlushQueuedDpcs() };
 }

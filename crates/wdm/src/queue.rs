@@ -17,14 +17,14 @@ use wdk_sys::{
     PVOID, ntddk,
 };
 
-use super::irp::Irp;
+use crate::irp::Irp;
 
 /// Called for an IRP that was cancelled while it waited. IRQL <= DISPATCH_LEVEL, no lock held.
-pub(crate) type Cancelled = fn(context: *const c_void, irp: Irp);
+pub type Cancelled = fn(context: *const c_void, irp: Irp);
 
 /// Parents in order of arrival. `repr(C)`: the kernel gives back the address of the first field.
 #[repr(C)]
-pub(crate) struct WaitingQueue {
+pub struct WaitingQueue {
     csq: UnsafeCell<IO_CSQ>,
     lock: UnsafeCell<KSPIN_LOCK>,
     head: UnsafeCell<LIST_ENTRY>,
@@ -38,7 +38,7 @@ unsafe impl Sync for WaitingQueue {}
 
 impl WaitingQueue {
     /// An empty queue that must be [initialised](Self::initialise) where it will stay.
-    pub(crate) fn new(cancelled: Cancelled, context: *const c_void) -> Self {
+    pub fn new(cancelled: Cancelled, context: *const c_void) -> Self {
         Self {
             csq: UnsafeCell::default(),
             lock: UnsafeCell::new(0),
@@ -51,7 +51,7 @@ impl WaitingQueue {
 
     /// # Safety
     /// `self` stays where it is, and `context` stays valid, for as long as IRPs wait.
-    pub(crate) unsafe fn initialise(&self) -> NTSTATUS {
+    pub unsafe fn initialise(&self) -> NTSTATUS {
         let head = self.head.get();
         // SAFETY: not shared yet.
         unsafe {
@@ -76,13 +76,13 @@ impl WaitingQueue {
 
     /// Adds a parent; it is marked pending by the call. It may be cancelled, and completed, before
     /// the call returns.
-    pub(crate) fn push(&self, irp: Irp) {
+    pub fn push(&self, irp: Irp) {
         // SAFETY: IoCsqInsertIrp takes an IRP that its caller owns.
         unsafe { ntddk::IoCsqInsertIrp(self.csq(), irp.into_raw(), ptr::null_mut()) };
     }
 
     /// The parent that has waited longest.
-    pub(crate) fn pop(&self) -> Option<Irp> {
+    pub fn pop(&self) -> Option<Irp> {
         // SAFETY: initialised.
         let irp = unsafe { ntddk::IoCsqRemoveNextIrp(self.csq(), ptr::null_mut()) };
         // SAFETY: an IRP that IoCsqRemoveNextIrp returns is the caller's and can't be cancelled.
@@ -90,7 +90,7 @@ impl WaitingQueue {
     }
 
     /// How many wait; a hint, for it may have changed by now.
-    pub(crate) fn length(&self) -> u32 {
+    pub fn length(&self) -> u32 {
         self.length.load(Ordering::Acquire)
     }
 

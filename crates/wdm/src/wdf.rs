@@ -9,19 +9,19 @@ use wdk_sys::{
 };
 
 /// `sizeof` as the framework's structures want it in their `Size` fields.
-pub(crate) const fn size<T>() -> ULONG {
+pub const fn size<T>() -> ULONG {
     size_of::<T>() as ULONG
 }
 
 /// What `WDF_DECLARE_CONTEXT_TYPE` makes: the identity of a context type.
-pub(crate) struct ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO);
+pub struct ContextType(WDF_OBJECT_CONTEXT_TYPE_INFO);
 
 // SAFETY: never written after it was made.
 unsafe impl Sync for ContextType {}
 
 impl ContextType {
     /// `unique` must be the static that the value initialises: its address is the type's identity.
-    pub(crate) const fn of<T>(name: &'static CStr, unique: &'static Self) -> Self {
+    pub const fn of<T>(name: &'static CStr, unique: &'static Self) -> Self {
         Self(WDF_OBJECT_CONTEXT_TYPE_INFO {
             Size: size::<WDF_OBJECT_CONTEXT_TYPE_INFO>(),
             ContextName: name.as_ptr().cast_mut(),
@@ -37,7 +37,7 @@ impl ContextType {
 }
 
 /// `WDF_OBJECT_ATTRIBUTES_INIT_CONTEXT_TYPE`, with the object's cleanup callback.
-pub(crate) fn attributes(
+pub fn attributes(
     context: &'static ContextType,
     cleanup: PFN_WDF_OBJECT_CONTEXT_CLEANUP,
 ) -> WDF_OBJECT_ATTRIBUTES {
@@ -55,7 +55,7 @@ pub(crate) fn attributes(
 ///
 /// # Safety
 /// `object` is a live framework object that was made with a context of this type.
-pub(crate) unsafe fn context<T>(object: WDFOBJECT, context: &'static ContextType) -> *mut T {
+pub unsafe fn context<T>(object: WDFOBJECT, context: &'static ContextType) -> *mut T {
     // SAFETY: the caller's contract.
     let place = unsafe {
         call_unsafe_wdf_function_binding!(WdfObjectGetTypedContextWorker, object, context.info())
@@ -67,7 +67,7 @@ pub(crate) unsafe fn context<T>(object: WDFOBJECT, context: &'static ContextType
 ///
 /// # Safety
 /// `device` is a live framework device.
-pub(crate) unsafe fn attached_device(device: WDFDEVICE) -> PDEVICE_OBJECT {
+pub unsafe fn attached_device(device: WDFDEVICE) -> PDEVICE_OBJECT {
     // SAFETY: the caller's contract.
     unsafe { call_unsafe_wdf_function_binding!(WdfDeviceWdmGetAttachedDevice, device) }
 }

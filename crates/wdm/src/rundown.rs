@@ -23,7 +23,7 @@ const ONE: u32 = 2;
 
 /// Counts the users of a device. Starts open.
 #[derive(Default)]
-pub(crate) struct Rundown {
+pub struct Rundown {
     state: AtomicU32,
     drained: UnsafeCell<KEVENT>,
 }
@@ -34,7 +34,7 @@ unsafe impl Sync for Rundown {}
 impl Rundown {
     /// # Safety
     /// `self` stays where it is.
-    pub(crate) unsafe fn initialise(&self) {
+    pub unsafe fn initialise(&self) {
         // SAFETY: the caller's contract; the memory is nonpaged.
         unsafe {
             ntddk::KeInitializeEvent(self.drained.get(), _EVENT_TYPE::NotificationEvent, 0);
@@ -42,7 +42,7 @@ impl Rundown {
     }
 
     /// A reference, unless the rundown is closed. Any IRQL.
-    pub(crate) fn acquire(&self) -> bool {
+    pub fn acquire(&self) -> bool {
         let taken = self
             .state
             .fetch_update(Ordering::Acquire, Ordering::Relaxed, |state| {
@@ -52,12 +52,12 @@ impl Rundown {
     }
 
     /// One more reference for somebody who holds one already. Any IRQL.
-    pub(crate) fn acquire_again(&self) {
+    pub fn acquire_again(&self) {
         self.state.fetch_add(ONE, Ordering::Relaxed);
     }
 
     /// Gives a reference back. Nothing of the device may be touched afterwards. IRQL <= DISPATCH_LEVEL.
-    pub(crate) fn release(&self) {
+    pub fn release(&self) {
         if self.state.fetch_sub(ONE, Ordering::AcqRel) == CLOSED | ONE {
             // SAFETY: initialised; Wait is FALSE, so any IRQL <= DISPATCH_LEVEL will do.
             let _was: i32 =
@@ -66,7 +66,7 @@ impl Rundown {
     }
 
     /// Lets nobody in any more and waits until everybody has left. PASSIVE_LEVEL.
-    pub(crate) fn close_and_wait(&self) {
+    pub fn close_and_wait(&self) {
         if self.state.fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED == 0 {
             return;
         }

@@ -12,21 +12,22 @@ use xfersplit_core::{page, plan::PageFrames};
 /// The MDL describes locked pages and lives as long as the IRP that carries it, which its holder
 /// owns.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mdl(PMDL);
+pub struct Mdl(PMDL);
 
 impl Mdl {
     /// # Safety
     /// `mdl` is valid for as long as the value is used, as the invariant says.
-    pub(crate) const unsafe fn from_raw(mdl: PMDL) -> Self {
+    pub const unsafe fn from_raw(mdl: PMDL) -> Self {
         Self(mdl)
     }
 
-    pub(crate) const fn as_ptr(self) -> PMDL {
+    /// The pointer, as an IRP's `MdlAddress`.
+    pub const fn as_ptr(self) -> PMDL {
         self.0
     }
 
     /// `MmGetMdlVirtualAddress`: an index into the MDL, not an address to follow.
-    pub(crate) fn virtual_address(self) -> PVOID {
+    pub fn virtual_address(self) -> PVOID {
         // SAFETY: type invariant.
         let start = unsafe { (*self.0).StartVa };
         // SAFETY: type invariant.
@@ -35,13 +36,13 @@ impl Mdl {
     }
 
     /// `MmGetMdlByteCount`.
-    pub(crate) fn byte_count(self) -> u32 {
+    pub fn byte_count(self) -> u32 {
         // SAFETY: type invariant.
         unsafe { (*self.0).ByteCount }
     }
 
     /// Whether another MDL is chained behind this one.
-    pub(crate) fn is_chained(self) -> bool {
+    pub fn is_chained(self) -> bool {
         // SAFETY: type invariant.
         let next = unsafe { (*self.0).Next };
         !next.is_null()
@@ -71,14 +72,14 @@ impl PageFrames for Mdl {
 ///
 /// # Invariants
 /// The pointer came from `IoAllocateMdl` for `capacity` bytes at any page offset.
-pub(crate) struct PartialMdl {
+pub struct PartialMdl {
     mdl: PMDL,
     capacity: u32,
 }
 
 impl PartialMdl {
     /// An MDL for pieces of up to `bytes`, wherever in a page they begin. `None` without memory.
-    pub(crate) fn allocate(bytes: u32) -> Option<Self> {
+    pub fn allocate(bytes: u32) -> Option<Self> {
         // One page more than the bytes need: a piece may begin in the middle of a page.
         let room = bytes.checked_add(page::PAGE_SIZE as u32)?;
         // SAFETY: IoAllocateMdl takes any address and length; no IRP is associated.
@@ -92,7 +93,11 @@ impl PartialMdl {
     /// Shows `length` bytes of `source` from `index` (see [`Mdl::virtual_address`]) in this MDL.
     /// `None` if the range is empty, larger than the room, or not inside the source: the three ways
     /// in which `IoBuildPartialMdl` would corrupt memory or stop the system.
-    pub(crate) fn show(&self, source: Mdl, index: PVOID, length: ULONG) -> Option<Mdl> {
+    #[expect(
+        clippy::not_unsafe_ptr_arg_deref,
+        reason = "the index is a number within the source; nobody follows it"
+    )]
+    pub fn show(&self, source: Mdl, index: PVOID, length: ULONG) -> Option<Mdl> {
         let skipped = index.addr().checked_sub(source.virtual_address().addr())?;
         let end = u64::from(length).checked_add(skipped as u64)?;
         if length == 0 || length > self.capacity || end > u64::from(source.byte_count()) {
@@ -106,7 +111,7 @@ impl PartialMdl {
 
     /// `MmPrepareMdlForReuse`: a driver below may have mapped the pages; the mapping goes before the
     /// parent is completed and its pages are unlocked.
-    pub(crate) fn retire(&self) {
+    pub fn retire(&self) {
         // SAFETY: type invariant; the lower driver has given the MDL back.
         let flags = u32::from(unsafe { (*self.mdl).MdlFlags }.cast_unsigned());
         if flags & MDL_PARTIAL_HAS_BEEN_MAPPED != 0 {
@@ -121,14 +126,14 @@ impl PartialMdl {
     ///
     /// # Safety
     /// No lower driver holds it, and it was retired.
-    pub(crate) unsafe fn free(self) {
+    pub unsafe fn free(self) {
         // SAFETY: the caller's contract; the MDL came from IoAllocateMdl.
         unsafe { ntddk::IoFreeMdl(self.mdl) };
     }
 }
 
 /// The bytes that an MDL for `bytes` at any page offset takes in nonpaged pool.
-pub(crate) const fn mdl_bytes(bytes: u32) -> usize {
+pub const fn mdl_bytes(bytes: u32) -> usize {
     let pages = bytes.div_ceil(page::PAGE_SIZE as u32) as usize + 1;
     size_of::<MDL>() + size_of::<PFN_NUMBER>() * pages
 }
