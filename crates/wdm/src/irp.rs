@@ -294,6 +294,14 @@ pub struct ChildIrp(PIRP);
 pub enum Order {
     /// `IRP_MJ_SCSI` with this request block.
     Scsi(PVOID),
+    /// `IRP_MJ_INTERNAL_DEVICE_CONTROL` with this control code *and* this request block: the major is
+    /// `IRP_MJ_SCSI`, and a port driver that knows no such code takes what lies there for a block.
+    InternalControl {
+        /// `IoControlCode`
+        code: u32,
+        /// `SRB`
+        srb: PVOID,
+    },
     /// `IRP_MJ_READ` or `IRP_MJ_WRITE`. The flags are those of [`ChildRequest`].
     ReadWrite(ReadWrite),
 }
@@ -364,6 +372,13 @@ impl ChildIrp {
         unsafe { ntddk::IofCallDriver(lower, irp.into_raw()) }
     }
 
+    /// `IoCancelIrp`: asks whoever has the IRP to end it soon. IRQL <= DISPATCH_LEVEL.
+    pub fn cancel(&self) {
+        // SAFETY: type invariant: an IRP that nobody holds has no cancel routine, and then only a
+        // flag is set that the next `send` clears.
+        let _had_routine: u8 = unsafe { ntddk::IoCancelIrp(self.0) };
+    }
+
     /// Frees the IRP.
     ///
     /// # Safety
@@ -385,6 +400,12 @@ unsafe fn fill(location: PIO_STACK_LOCATION, order: &Order) {
             unsafe { (*location).MajorFunction = IRP_MJ_SCSI as u8 };
             // SAFETY: as above.
             unsafe { (*location).Parameters.Scsi.Srb = srb.cast() };
+        }
+        Order::InternalControl { code, srb } => {
+            // SAFETY: the caller's contract.
+            unsafe { fill(location, &Order::Scsi(srb)) };
+            // SAFETY: as above; the code lies behind the request block's pointer.
+            unsafe { (*location).Parameters.DeviceIoControl.IoControlCode = code };
         }
         Order::ReadWrite(asked) => {
             let major = if asked.write {

@@ -14,6 +14,7 @@
 #![deny(clippy::multiple_unsafe_ops_per_block)]
 
 pub mod dpc;
+pub mod event;
 pub mod irp;
 pub mod lock;
 pub mod mdl;

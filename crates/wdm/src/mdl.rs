@@ -132,6 +132,43 @@ impl PartialMdl {
     }
 }
 
+/// An MDL over a block of the driver's own nonpaged pool.
+///
+/// # Invariants
+/// The pointer came from `IoAllocateMdl`, and the block outlives it.
+pub struct PoolMdl(PMDL);
+
+impl PoolMdl {
+    /// `None` without memory.
+    ///
+    /// # Safety
+    /// `block` is `bytes` of nonpaged pool that outlive the value.
+    pub unsafe fn allocate(block: PVOID, bytes: ULONG) -> Option<Self> {
+        // SAFETY: IoAllocateMdl takes any address and length; no IRP is associated.
+        let mdl = unsafe { ntddk::IoAllocateMdl(block, bytes, 0, 0, ptr::null_mut()) };
+        if mdl.is_null() {
+            return None;
+        }
+        // SAFETY: the caller's contract is MmBuildMdlForNonPagedPool's.
+        unsafe { ntddk::MmBuildMdlForNonPagedPool(mdl) };
+        Some(Self(mdl))
+    }
+
+    /// As an IRP carries it.
+    pub const fn shown(&self) -> Mdl {
+        Mdl(self.0)
+    }
+
+    /// Frees the MDL.
+    ///
+    /// # Safety
+    /// No lower driver holds it.
+    pub unsafe fn free(self) {
+        // SAFETY: the caller's contract; the MDL came from IoAllocateMdl.
+        unsafe { ntddk::IoFreeMdl(self.0) };
+    }
+}
+
 /// The bytes that an MDL for `bytes` at any page offset takes in nonpaged pool.
 pub const fn mdl_bytes(bytes: u32) -> usize {
     let pages = bytes.div_ceil(page::PAGE_SIZE as u32) as usize + 1;

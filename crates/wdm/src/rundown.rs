@@ -8,13 +8,9 @@
 //! the wait has begun, and the engine must be able to send RELEASE_QUEUE for a frozen queue just
 //! then, or the pieces in that queue, and with them the wait, would never end.
 
-use core::{
-    cell::UnsafeCell,
-    ptr,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use wdk_sys::{_EVENT_TYPE, _KWAIT_REASON, _MODE, IO_NO_INCREMENT, KEVENT, NTSTATUS, ntddk};
+use crate::event::Event;
 
 /// Set once the wait has begun: nobody new comes in.
 const CLOSED: u32 = 1;
@@ -25,20 +21,15 @@ const ONE: u32 = 2;
 #[derive(Default)]
 pub struct Rundown {
     state: AtomicU32,
-    drained: UnsafeCell<KEVENT>,
+    drained: Event,
 }
-
-// SAFETY: the count is atomic and the kernel synchronises the event.
-unsafe impl Sync for Rundown {}
 
 impl Rundown {
     /// # Safety
     /// `self` stays where it is.
     pub unsafe fn initialise(&self) {
         // SAFETY: the caller's contract; the memory is nonpaged.
-        unsafe {
-            ntddk::KeInitializeEvent(self.drained.get(), _EVENT_TYPE::NotificationEvent, 0);
-        };
+        unsafe { self.drained.initialise() };
     }
 
     /// A reference, unless the rundown is closed. Any IRQL.
@@ -59,9 +50,7 @@ impl Rundown {
     /// Gives a reference back. Nothing of the device may be touched afterwards. IRQL <= DISPATCH_LEVEL.
     pub fn release(&self) {
         if self.state.fetch_sub(ONE, Ordering::AcqRel) == CLOSED | ONE {
-            // SAFETY: initialised; Wait is FALSE, so any IRQL <= DISPATCH_LEVEL will do.
-            let _was: i32 =
-                unsafe { ntddk::KeSetEvent(self.drained.get(), IO_NO_INCREMENT as i32, 0) };
+            self.drained.set();
         }
     }
 
@@ -70,15 +59,6 @@ impl Rundown {
         if self.state.fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED == 0 {
             return;
         }
-        // SAFETY: PASSIVE_LEVEL (EvtCleanupCallback of a device); the event was initialised.
-        let _waited: NTSTATUS = unsafe {
-            ntddk::KeWaitForSingleObject(
-                self.drained.get().cast(),
-                _KWAIT_REASON::Executive,
-                _MODE::KernelMode as i8,
-                0,
-                ptr::null_mut(),
-            )
-        };
+        self.drained.wait();
     }
 }
