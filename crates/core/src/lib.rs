@@ -8,8 +8,9 @@
 //!
 //! - [`descriptor`], [`vpd`], [`capacity`]: what adapter and device said about themselves, as
 //!   bytes;
+//! - [`paired`]: what a port driver that knows the interface said of itself;
 //! - [`settings`]: what the person who installed the driver said;
-//! - [`limits`]: both made into one set of effective limits, each with the name of who set it;
+//! - [`limits`]: all of it made into one set of effective limits, each with the name of who set it;
 //! - [`advertise`]: what the stack above is told of them, so that it never exceeds them itself;
 //! - [`block`]: which of another driver's request blocks may be split, and where their fields lie;
 //! - [`cdb`]: which blocks a command block asks for, and the same block rewritten for a piece;
@@ -31,6 +32,7 @@ pub mod ladder;
 pub mod limits;
 pub mod outcome;
 pub mod page;
+pub mod paired;
 pub mod plan;
 pub mod pump;
 pub mod sense;

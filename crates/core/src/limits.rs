@@ -1,13 +1,14 @@
 //! The limits of one device, from everybody who has a say, made into one set.
 //!
-//! Four voices are heard: the adapter's descriptor, the device's own Block Limits page, the
-//! settings of the person who installed the driver, and the number of map registers (a setting or a
-//! paired driver). Each may only make a limit stricter, none can raise one. What was decided, by
+//! Five voices are heard: the adapter's descriptor, the device's own Block Limits page, a paired port
+//! driver, the number of map registers, and the other settings of the person who installed the
+//! driver. Each may only make a limit stricter, none can raise one. What was decided, by
 //! whom and what had to be ignored stays readable, because the first question about a wrong split
 //! is who wanted it.
 
 use crate::math::{floor_to, lcm};
 use crate::page::PAGE_SIZE;
+use crate::paired::PairedLimits;
 
 /// How `STORAGE_ADAPTER_DESCRIPTOR` says "no limit" (`SP_UNINITIALIZED_VALUE` of a miniport that
 /// never set one).
@@ -44,7 +45,7 @@ pub struct BlockLimits {
     pub maximum_transfer_blocks: u32,
 }
 
-/// What settings and paired drivers ask for; `None` leaves a limit as it is.
+/// What settings ask for; `None` leaves a limit as it is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Clamp {
     /// Bytes in one transfer.
@@ -66,6 +67,8 @@ pub enum Source {
     Adapter,
     /// The device's Block Limits page.
     BlockLimits,
+    /// A paired port driver, through the private interface or the registry.
+    PairedPort,
     /// The number of map registers.
     MapRegisters,
     /// A setting.
@@ -78,6 +81,7 @@ impl Source {
         match self {
             Self::Adapter => "adapter",
             Self::BlockLimits => "block limits page",
+            Self::PairedPort => "paired port driver",
             Self::MapRegisters => "map registers",
             Self::Setting => "setting",
         }
@@ -134,7 +138,9 @@ pub struct Voices {
     pub adapter: AdapterLimits,
     /// The device's Block Limits page, if it was asked for and answered.
     pub block_limits: Option<BlockLimits>,
-    /// Settings and paired drivers.
+    /// A paired port driver, if there is one.
+    pub paired: Option<PairedLimits>,
+    /// Settings.
     pub clamp: Clamp,
     /// The longest piece there are MDLs for.
     pub piece_cap: PieceCap,
@@ -146,6 +152,7 @@ impl Voices {
         Self {
             adapter,
             block_limits: None,
+            paired: None,
             clamp: Clamp {
                 bytes: None,
                 pages: None,
@@ -351,6 +358,9 @@ fn weigh_bytes(voices: &Voices, sector: u32, notes: &mut Notes) -> Result<Source
             Err(reason) => notes.block_limits_ignored = Some(reason),
         }
     }
+    if let Some(paired) = voices.paired {
+        bytes = bytes.clamp(paired.bytes(), Source::PairedPort);
+    }
     if let Some(value) = voices.clamp.bytes {
         bytes = bytes.clamp(value, Source::Setting);
     }
@@ -380,6 +390,9 @@ fn weigh_pages(voices: &Voices, notes: &mut Notes) -> Sourced {
         value: voices.adapter.maximum_physical_pages,
         source: Source::Adapter,
     };
+    if let Some(paired) = voices.paired {
+        pages = pages.clamp(paired.pages(), Source::PairedPort);
+    }
     if let Some(value) = voices.clamp.map_registers {
         pages = pages.clamp(value, Source::MapRegisters);
     }

@@ -80,6 +80,8 @@ pub struct Settings {
     pub alignment_mask: Option<u32>,
     /// `NumberOfMapRegisters`
     pub number_of_map_registers: Option<u32>,
+    /// `PairedPort`: ask the port driver through the private interface.
+    pub paired_port: bool,
     /// `HonorBlockLimits`
     pub honor_block_limits: HonorBlockLimits,
     /// `Window`: pieces of one request in flight.
@@ -124,6 +126,7 @@ impl Default for Settings {
             maximum_physical_pages: None,
             alignment_mask: None,
             number_of_map_registers: None,
+            paired_port: false,
             honor_block_limits: HonorBlockLimits::SaneBuses,
             window: 4,
             pieces: None,
@@ -176,6 +179,7 @@ impl Settings {
             SettingId::MaximumPhysicalPages => self.maximum_physical_pages = limit,
             SettingId::AlignmentMask => self.alignment_mask = limit,
             SettingId::NumberOfMapRegisters => self.number_of_map_registers = limit,
+            SettingId::PairedPort => self.paired_port = value != 0,
             SettingId::HonorBlockLimits => {
                 self.honor_block_limits = match value {
                     0 => HonorBlockLimits::Never,

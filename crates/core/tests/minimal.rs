@@ -79,6 +79,7 @@ impl World {
                 alignment_mask: self.mask as u32,
             },
             block_limits: None,
+            paired: None,
             clamp: Clamp::default(),
             piece_cap: PieceCap::DEFAULT,
         };

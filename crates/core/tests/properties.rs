@@ -102,6 +102,7 @@ fn voices() -> impl Strategy<Value = Voices> {
             block_limits: blocks.map(|maximum_transfer_blocks| BlockLimits {
                 maximum_transfer_blocks,
             }),
+            paired: None,
             clamp: Clamp {
                 bytes: clamp.0,
                 pages: clamp.1,

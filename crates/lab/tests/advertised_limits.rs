@@ -27,6 +27,7 @@ impl Device {
         let voices = Voices {
             adapter: self.adapter,
             block_limits: self.block_limits,
+            paired: None,
             clamp: self.settings.clamp(),
             piece_cap: self.settings.piece_cap,
         };

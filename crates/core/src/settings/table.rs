@@ -8,6 +8,7 @@ pub enum SettingId {
     MaximumPhysicalPages,
     AlignmentMask,
     NumberOfMapRegisters,
+    PairedPort,
     HonorBlockLimits,
     Window,
     Pieces,
@@ -131,7 +132,7 @@ const ANY: (u32, u32) = (0, u32::MAX);
 const SWITCH: (u32, u32) = (0, 1);
 
 /// Every setting, in the order they are described.
-pub static SETTINGS: [SettingInfo; 21] = [
+pub static SETTINGS: [SettingInfo; 22] = [
     row(
         SettingId::MaximumTransferLength,
         "MaximumTransferLength",
@@ -165,6 +166,15 @@ pub static SETTINGS: [SettingInfo; 21] = [
         ANY,
         Some(0),
         "Map registers for one transfer; each maps one page. 0: no limit of its own.",
+    ),
+    row(
+        SettingId::PairedPort,
+        "PairedPort",
+        Kind::Switch,
+        SWITCH,
+        Some(0),
+        "The port driver knows the private interface: it is asked what it can take, at start and \
+         again whenever that changes.",
     ),
     row(
         SettingId::HonorBlockLimits,

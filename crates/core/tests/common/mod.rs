@@ -18,6 +18,7 @@ pub(crate) fn voices(bytes: u32, pages: u32, mask: u32) -> Voices {
             alignment_mask: mask,
         },
         block_limits: None,
+        paired: None,
         clamp: Clamp::default(),
         piece_cap: PieceCap::NONE,
     }
