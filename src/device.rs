@@ -17,6 +17,7 @@ use xfersplit_core::{advertise::Advertised, settings::Settings};
 use crate::{
     counters::Counters,
     dispatch::dispatch_read_write,
+    paired::{self, Paired},
     property::dispatch_device_control,
     settings,
     split::{self, Engine, Pooled},
@@ -36,6 +37,8 @@ pub(crate) struct Device {
     pub(crate) rundown: Rundown,
     /// What has been done.
     pub(crate) counters: Counters,
+    /// What the port driver tells, where it is a paired one.
+    pub(crate) paired: Paired,
     /// Null until the device has started for the first time: until then everything passes through.
     engine: AtomicPtr<Engine>,
     /// What the stack above is told of the adapter (`Advertised::to_bits`), 0 for the adapter's own:
@@ -90,6 +93,16 @@ impl Device {
     fn note_stands_aside(&self) {
         if self.stands_aside() {
             wdk::println!("xfersplit: passing everything through: the disk carries a special file");
+        }
+    }
+
+    /// Asks the port driver what it takes, where the settings say that it can be asked: at each start,
+    /// for its resources may be others than before.
+    fn ask_paired_port(&self) {
+        if self.settings.paired_port && !self.settings.disabled {
+            let stack_size = self.stack_size_for_pieces();
+            // SAFETY: the context outlives what is asked: `evt_cleanup` closes, waits and dismantles.
+            unsafe { paired::ask(&self.paired, &self.rundown, self.lower, stack_size) };
         }
     }
 
@@ -196,6 +209,7 @@ unsafe fn initialise(handle: WDFDEVICE) {
         lower,
         rundown: Rundown::default(),
         counters: Counters::default(),
+        paired: Paired::default(),
         engine: AtomicPtr::new(ptr::null_mut()),
         advertised: AtomicU64::new(0),
         special_file: AtomicBool::new(false),
@@ -238,6 +252,7 @@ unsafe extern "C" fn evt_prepare_hardware(
 ) -> NTSTATUS {
     // SAFETY: the framework passes a live device of ours.
     let device = unsafe { Device::of(device) };
+    device.ask_paired_port();
     // After the first start limits and pools stay: pieces may wait in the port's queue over a stop.
     if device.engine().is_none() {
         let result = first_start(device);
@@ -253,7 +268,14 @@ unsafe extern "C" fn evt_prepare_hardware(
 fn first_start(device: &Device) -> Result<Report, Unsuitable> {
     let stack_size = device.stack_size_for_pieces();
     // SAFETY: this is the device's EvtDevicePrepareHardware.
-    let outcome = unsafe { start::configure(device.handle, &device.settings, stack_size) }?;
+    let outcome = unsafe {
+        start::configure(
+            device.handle,
+            &device.settings,
+            device.paired.told(),
+            stack_size,
+        )
+    }?;
     let start::Outcome {
         config,
         advertised,
@@ -263,11 +285,12 @@ fn first_start(device: &Device) -> Result<Report, Unsuitable> {
     let Device {
         rundown,
         counters,
+        paired,
         lower,
         ..
     } = device;
     // SAFETY: the context outlives the engine, which `evt_cleanup` takes apart.
-    let engine = unsafe { split::build(rundown, counters, *lower, config) };
+    let engine = unsafe { split::build(rundown, counters, paired, *lower, config) };
     let engine = engine.ok_or(Unsuitable::Memory)?;
     device
         .engine
@@ -319,7 +342,10 @@ unsafe extern "C" fn evt_cleanup(object: WDFOBJECT) {
         // The context is zeroed memory until `initialise` has run: WdfDeviceCreate failed half-way.
         return;
     }
+    paired::close(&device.paired);
     device.rundown.close_and_wait();
+    // SAFETY: closed, and the rundown is over.
+    unsafe { paired::dismantle(&device.paired) };
     let engine = device.engine.swap(ptr::null_mut(), Ordering::AcqRel);
     if let Some(engine) = NonNull::new(engine) {
         // SAFETY: stored in `first_start`.

@@ -10,7 +10,7 @@ use wdk_sys::{
 use crate::{
     counters::Counter,
     device::Device,
-    shape::{self, Asked},
+    shape::{self, Asked, Terms},
     split,
     wdm::irp::Irp,
 };
@@ -34,7 +34,11 @@ pub(crate) unsafe extern "C" fn dispatch_read_write(device: WDFDEVICE, irp: PIRP
     let Some(engine) = device.engine().filter(|_| !device.stands_aside()) else {
         return pass_through(device, parent);
     };
-    match shape::read(engine.config(), &parent) {
+    let terms = Terms {
+        told: device.paired.told(),
+        waited: false,
+    };
+    match shape::read(engine.config(), terms, &parent) {
         Asked::Transfer(wanted, plan) if engine.can_send() => {
             // The transfer takes the rundown reference over, and the parent with it.
             parent.mark_pending();

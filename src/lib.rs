@@ -26,6 +26,7 @@
 //! | Where | IRQL |
 //! |---|---|
 //! | `driver`, `device`, `start` | PASSIVE_LEVEL |
+//! | `paired` | PASSIVE_LEVEL, but for the answers: <= DISPATCH_LEVEL |
 //! | `dispatch`, `split`, `srb` | <= DISPATCH_LEVEL: no waits, no paged memory, no allocation |
 #![no_std]
 #![deny(clippy::multiple_unsafe_ops_per_block)]
@@ -34,6 +35,7 @@ mod counters;
 mod device;
 mod dispatch;
 mod driver;
+mod paired;
 mod property;
 mod settings;
 mod shape;

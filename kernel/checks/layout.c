@@ -11,6 +11,7 @@
 #include <ntddstor.h>
 #include <ntddscsi.h>
 #include <storport.h>
+#include "../../include/xfersplit_port.h"
 
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
 #define AT(type, field, offset) _Static_assert(FIELD_OFFSET(type, field) == (offset), #type "." #field)
@@ -169,6 +170,21 @@ AT(SCSI_PASS_THROUGH, DataTransferLength, 12);
 AT(SCSI_PASS_THROUGH, DataBufferOffset, 24);
 AT(SCSI_PASS_THROUGH, SenseInfoOffset, 32);
 AT(SCSI_PASS_THROUGH, Cdb, 36);
+
+/* The private interface: the numbers of crates/core/src/paired.rs. */
+SIZE(XFERSPLIT_PORT_LIMITS, 24);
+SIZE(XFERSPLIT_PORT_QUESTION, 52);
+AT(SRB_IO_CONTROL, Signature, 4);
+AT(SRB_IO_CONTROL, ControlCode, 16);
+AT(SRB_IO_CONTROL, ReturnCode, 20);
+AT(SRB_IO_CONTROL, Length, 24);
+AT(XFERSPLIT_PORT_QUESTION, Limits.Version, 28);
+AT(XFERSPLIT_PORT_QUESTION, Limits.Generation, 36);
+AT(XFERSPLIT_PORT_QUESTION, Limits.NumberOfMapRegisters, 40);
+AT(XFERSPLIT_PORT_QUESTION, Limits.NumberOfSegments, 44);
+AT(XFERSPLIT_PORT_QUESTION, Limits.MaximumTransferLength, 48);
+_Static_assert(IOCTL_XFERSPLIT_PORT_LIMITS == 0x9F5A2004, "the control code");
+_Static_assert(sizeof(XFERSPLIT_PORT_SIGNATURE) - 1 == sizeof(((PSRB_IO_CONTROL)0)->Signature), "eight letters");
 
 /* The framework checks the structures' sizes. */
 _Static_assert(WdfFunctionTableNumEntries == 444, "the table of KMDF 1.15");

@@ -23,6 +23,8 @@ const KEY_READ_WRITE_DELETE: ACCESS_MASK = 0x0003_001F;
 const HARDWARE_KEY: ULONG = 1;
 /// The device's settings, under its hardware key.
 const SETTINGS_KEY: &str = "Xfersplit";
+/// What a port driver has written down, under the settings.
+const PORT_KEY: &str = "Port";
 /// What they came to, under the settings.
 const EFFECTIVE_KEY: &str = "Effective";
 /// Longer than any name or text that the driver reads or writes.
@@ -32,7 +34,7 @@ const TEXT_UNITS: usize = 96;
 pub(crate) struct Key(WDFKEY);
 
 /// What a key says under one name.
-pub(super) enum Value {
+pub(crate) enum Value {
     Absent,
     Number(u32),
     /// Something of another type (`REG_*`), or a REG_DWORD that has not four bytes.
@@ -68,20 +70,16 @@ impl Key {
     pub(super) unsafe fn of_device(device: WDFDEVICE) -> Option<Self> {
         // SAFETY: the caller's contract.
         let hardware = unsafe { Self::hardware(device, KEY_READ) }?;
-        let name = Text::new(SETTINGS_KEY);
-        let mut key: WDFKEY = ptr::null_mut();
-        // SAFETY: PASSIVE_LEVEL; the parent key is open and the name outlives the call.
-        let status = unsafe {
-            call_unsafe_wdf_function_binding!(
-                WdfRegistryOpenKey,
-                hardware.0,
-                &raw const *name.unicode(),
-                KEY_READ,
-                WDF_NO_OBJECT_ATTRIBUTES,
-                &raw mut key
-            )
-        };
-        succeeded(status).then(|| Self(key))
+        hardware.existing(SETTINGS_KEY)
+    }
+
+    /// What a port driver has written down.
+    ///
+    /// # Safety
+    /// `device` is a live framework device.
+    pub(crate) unsafe fn port(device: WDFDEVICE) -> Option<Self> {
+        // SAFETY: the caller's contract.
+        unsafe { Self::of_device(device) }?.existing(PORT_KEY)
     }
 
     /// A fresh volatile key for what the settings came to.
@@ -117,6 +115,24 @@ impl Key {
         succeeded(status).then(|| Self(key))
     }
 
+    /// Opens a subkey to read it, if there is one.
+    fn existing(&self, name: &str) -> Option<Self> {
+        let name = Text::new(name);
+        let mut key: WDFKEY = ptr::null_mut();
+        // SAFETY: PASSIVE_LEVEL; the parent key is open and the name outlives the call.
+        let status = unsafe {
+            call_unsafe_wdf_function_binding!(
+                WdfRegistryOpenKey,
+                self.0,
+                &raw const *name.unicode(),
+                KEY_READ,
+                WDF_NO_OBJECT_ATTRIBUTES,
+                &raw mut key
+            )
+        };
+        succeeded(status).then(|| Self(key))
+    }
+
     /// Opens a subkey, or makes it.
     fn subkey(&self, name: &str, access: ACCESS_MASK, options: ULONG) -> Option<Self> {
         let name = Text::new(name);
@@ -138,7 +154,7 @@ impl Key {
     }
 
     /// What stands under a name.
-    pub(super) fn value(&self, name: &str) -> Value {
+    pub(crate) fn value(&self, name: &str) -> Value {
         let name = Text::new(name);
         let mut number: u32 = 0;
         let mut length: ULONG = 0;

@@ -16,7 +16,8 @@ use xfersplit_core::{
 };
 
 use super::{
-    Asked, Attempt, Config, Form, Shape, Transfer, config::Planned, inherited, refusal_status,
+    Asked, Attempt, Config, Form, Shape, Terms, Transfer, config::Planned, inherited,
+    refusal_status,
 };
 use crate::{
     srb::{Format, Request},
@@ -61,7 +62,7 @@ impl Facts {
 }
 
 /// Reads a parent: what disk.sys refuses is refused with the same status, before anything is sent.
-pub(super) fn read(config: &Config, facts: &Facts, parent: &Irp) -> Asked {
+pub(super) fn read(config: &Config, facts: &Facts, terms: Terms, parent: &Irp) -> Asked {
     let Some(asked) = parent.current().read_write() else {
         return Asked::PassDown;
     };
@@ -79,7 +80,7 @@ pub(super) fn read(config: &Config, facts: &Facts, parent: &Irp) -> Asked {
     let Some(mdl) = parent.mdl().filter(|mdl| mdl.byte_count() >= asked.length) else {
         return Asked::Answer(STATUS_INVALID_DEVICE_REQUEST);
     };
-    let Some(limits) = config.limits(config.sector()) else {
+    let Some(limits) = config.limits(config.sector(), terms.told) else {
         return Asked::Answer(STATUS_INVALID_DEVICE_REQUEST);
     };
     let inherited = inherited(parent);

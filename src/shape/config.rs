@@ -3,6 +3,7 @@
 use xfersplit_core::{
     limits::{AdapterLimits, Clamp, Limits, PieceCap, Source, UNLIMITED, Voices},
     page::PAGE_SIZE,
+    paired::PairedLimits,
     plan::{self, Options, PhysicalSector, Plan, Refusal, Request},
     settings::Settings,
     verdict::{Backoff, Context},
@@ -41,7 +42,7 @@ pub(crate) struct Found {
     pub(crate) stack_size: i8,
 }
 
-/// What the engine works by. Never changes after start.
+/// What the engine works by. Never changes after start; what does, a request brings along ([`super::Terms`]).
 pub(crate) struct Config {
     found: Found,
     options: Options,
@@ -92,18 +93,28 @@ impl Config {
         &self.found.shape
     }
 
-    /// The limits for blocks of this size; `None` if they leave no room for one. Beneath a class
-    /// driver each request says itself how large its blocks are.
-    pub(crate) fn limits(&self, sector: u32) -> Option<Limits> {
-        if sector == self.sector() {
+    /// The limits for blocks of this size, with what a paired port driver has told by now; `None` if
+    /// the others leave no room for a block. Beneath a class driver each request says itself how large
+    /// its blocks are.
+    pub(crate) fn limits(&self, sector: u32, told: Option<PairedLimits>) -> Option<Limits> {
+        let usual = sector == self.sector();
+        if usual && told.is_none() {
             return Some(self.found.limits);
         }
         let voices = Voices {
             // The MDLs were made for the usual blocks.
-            piece_cap: PieceCap::new(self.largest_piece()),
+            piece_cap: if usual {
+                self.found.voices.piece_cap
+            } else {
+                PieceCap::new(self.largest_piece())
+            },
             ..self.found.voices
         };
-        Limits::normalise(&voices, sector).ok()
+        // A port driver that takes less than a block can't have meant it.
+        let stricter = told.map(|told| voices.told(told));
+        stricter
+            .and_then(|voices| Limits::normalise(&voices, sector).ok())
+            .or_else(|| Limits::normalise(&voices, sector).ok())
     }
 
     /// Plans a transfer; nothing has been sent yet.

@@ -20,6 +20,7 @@ use wdk_sys::{
 };
 use xfersplit_core::{
     outcome::Finished,
+    paired::PairedLimits,
     plan::{Plan, Refusal},
     verdict::{Carrier, Completion},
 };
@@ -34,6 +35,16 @@ use crate::{
         mdl::Mdl,
     },
 };
+
+/// What a parent is read under, beside what start found out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// What a paired port driver has told by now.
+    pub(crate) told: Option<PairedLimits>,
+    /// The parent has waited for a piece: it is marked pending, so it can't go down as it came, even
+    /// if limits have become so much looser that it would fit.
+    pub(crate) waited: bool,
+}
 
 /// What a parent comes to.
 #[expect(
@@ -118,11 +129,11 @@ impl Transfer {
 }
 
 /// Reads a parent. IRQL <= DISPATCH_LEVEL.
-pub(crate) fn read(config: &Config, parent: &Irp) -> Asked {
+pub(crate) fn read(config: &Config, terms: Terms, parent: &Irp) -> Asked {
     match config.shape() {
-        Shape::Srb => srb::read(config, parent),
-        Shape::Class(facts) => class::read(config, facts, parent),
-        Shape::Relay => relay::read(config, parent),
+        Shape::Srb => srb::read(config, terms, parent),
+        Shape::Class(facts) => class::read(config, facts, terms, parent),
+        Shape::Relay => relay::read(config, terms, parent),
     }
 }
 

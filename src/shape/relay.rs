@@ -6,12 +6,14 @@ use xfersplit_core::{
     plan::{Plan, Request},
 };
 
-use super::{Asked, Attempt, Config, Form, Transfer, config::Planned, inherited, refusal_status};
+use super::{
+    Asked, Attempt, Config, Form, Terms, Transfer, config::Planned, inherited, refusal_status,
+};
 use crate::wdm::irp::{Inherited, Irp, ReadWrite};
 
 /// Reads a parent. What the class driver must refuse, with its own status, it gets as it came.
-pub(super) fn read(config: &Config, parent: &Irp) -> Asked {
-    let Some(limits) = config.limits(config.sector()) else {
+pub(super) fn read(config: &Config, terms: Terms, parent: &Irp) -> Asked {
+    let Some(limits) = config.limits(config.sector(), terms.told) else {
         return Asked::PassDown;
     };
     let Some(transfer) = transfer(config, &limits, parent) else {
@@ -26,8 +28,10 @@ pub(super) fn read(config: &Config, parent: &Irp) -> Asked {
         command_blocks: u32::MAX,
     };
     match config.plan(&limits, &request, transfer.mdl) {
-        Ok(Planned::Legal(plan)) if plan.is_whole() => Asked::PassDown,
-        Ok(Planned::Overstretched(plan)) if plan.is_whole() => Asked::Overstretched,
+        Ok(Planned::Legal(plan)) if plan.is_whole() && !terms.waited => Asked::PassDown,
+        Ok(Planned::Overstretched(plan)) if plan.is_whole() && !terms.waited => {
+            Asked::Overstretched
+        }
         Ok(_) if transfer.mdl.is_chained() => Asked::PassDown,
         Ok(Planned::Legal(plan)) => split(transfer, plan, false),
         Ok(Planned::Overstretched(plan)) => split(transfer, plan, true),

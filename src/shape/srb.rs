@@ -13,14 +13,14 @@ use xfersplit_core::{
     plan::{Plan, Refusal, Request},
 };
 
-use super::{Asked, Attempt, Config, Form, Transfer, config::Planned, inherited};
+use super::{Asked, Attempt, Config, Form, Terms, Transfer, config::Planned, inherited};
 use crate::{
     srb::{Parent, Part},
     wdm::irp::Irp,
 };
 
 /// Reads a parent.
-pub(super) fn read(config: &Config, parent: &Irp) -> Asked {
+pub(super) fn read(config: &Config, terms: Terms, parent: &Irp) -> Asked {
     let Some(srb) = parent.current().request_block() else {
         return Asked::PassDown;
     };
@@ -29,10 +29,10 @@ pub(super) fn read(config: &Config, parent: &Irp) -> Asked {
         return Asked::PassDown;
     };
     let Some(transfer) = transfer(config, parent, &srb) else {
-        return nonsense(config, &srb);
+        return nonsense(config, terms, &srb);
     };
-    let Some(limits) = config.limits(transfer.sector) else {
-        return nonsense(config, &srb);
+    let Some(limits) = config.limits(transfer.sector, terms.told) else {
+        return nonsense(config, terms, &srb);
     };
     let request = Request {
         va: transfer.index.addr() as u64,
@@ -42,15 +42,17 @@ pub(super) fn read(config: &Config, parent: &Irp) -> Asked {
         command_blocks: srb.block().command.size.max_blocks(),
     };
     match config.plan(&limits, &request, transfer.mdl) {
-        Ok(Planned::Legal(plan)) if plan.is_whole() => Asked::PassDown,
-        Ok(Planned::Overstretched(plan)) if plan.is_whole() => Asked::Overstretched,
+        Ok(Planned::Legal(plan)) if plan.is_whole() && !terms.waited => Asked::PassDown,
+        Ok(Planned::Overstretched(plan)) if plan.is_whole() && !terms.waited => {
+            Asked::Overstretched
+        }
         // Only the first of chained MDLs can be shown in part.
         Ok(_) if transfer.mdl.is_chained() => Asked::Answer(STATUS_INVALID_DEVICE_REQUEST),
         Ok(Planned::Legal(plan)) => split(transfer, &limits, plan, false),
         Ok(Planned::Overstretched(plan)) => split(transfer, &limits, plan, true),
         Err(Refusal::Unsplittable { .. }) => Asked::Answer(STATUS_INVALID_DEVICE_REQUEST),
         Err(Refusal::ZeroLength | Refusal::NotSectorMultiple | Refusal::LbaOverflow) => {
-            nonsense(config, &srb)
+            nonsense(config, terms, &srb)
         }
     }
 }
@@ -66,8 +68,8 @@ fn split(transfer: Transfer, limits: &Limits, plan: Plan, overstretched: bool) -
 
 /// A request that contradicts itself is for the port to refuse. One that is also too large for the
 /// adapter does not get that far: who knows what a port does with it.
-fn nonsense(config: &Config, srb: &Parent) -> Asked {
-    if fits(config, srb) {
+fn nonsense(config: &Config, terms: Terms, srb: &Parent) -> Asked {
+    if fits(config, terms, srb) {
         Asked::PassDown
     } else {
         Asked::Answer(STATUS_INVALID_DEVICE_REQUEST)
@@ -115,9 +117,9 @@ fn is_serial(config: &Config, block: &Block) -> bool {
 }
 
 /// Whether a request of which nothing but its length is certain keeps to the limits.
-fn fits(config: &Config, srb: &Parent) -> bool {
+fn fits(config: &Config, terms: Terms, srb: &Parent) -> bool {
     let length = srb.block().transfer_length;
-    let Some(limits) = config.limits(config.sector()) else {
+    let Some(limits) = config.limits(config.sector(), terms.told) else {
         return true;
     };
     let pages = page::span_pages(srb.data_buffer().addr() as u64, u64::from(length));

@@ -37,13 +37,14 @@ use core::{
 };
 
 use wdk_sys::PDEVICE_OBJECT;
-use xfersplit_core::pump::Kicks;
+use xfersplit_core::{paired::PairedLimits, pump::Kicks};
 
 pub(crate) use pool::{Pooled, build, dismantle};
 pub(crate) use serve::{split_transfer_request, surprise_removal};
 
 use crate::{
     counters::Counters,
+    paired::Paired,
     shape::Config,
     wdm::{
         dpc::{Dpc, Timer},
@@ -79,9 +80,10 @@ pub(crate) struct Engine {
     timers: SpinLock<()>,
     /// What the pools are made of, for their dismantling.
     parts: pool::Parts,
-    /// The device's rundown and counters; both outlive the engine.
+    /// The device's rundown and counters, and what its port driver tells; all outlive the engine.
     rundown: *const Rundown,
     counters: *const Counters,
+    paired: *const Paired,
 }
 
 // SAFETY: all that changes is atomic, behind a spin lock or its turn's; the pointers are stable
@@ -100,6 +102,12 @@ impl Engine {
         // SAFETY: we are attached to the lower device, which keeps it.
         let needed = unsafe { irp::stack_size(self.lower) };
         needed <= self.config.stack_size()
+    }
+
+    /// What a paired port driver has told by now.
+    fn told(&self) -> Option<PairedLimits> {
+        // SAFETY: the contract of `build`.
+        unsafe { &*self.paired }.told()
     }
 
     fn counters(&self) -> &Counters {

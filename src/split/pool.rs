@@ -25,6 +25,7 @@ use super::{
 use crate::{
     counters::Counters,
     driver::TAG,
+    paired::Paired,
     shape::Config,
     srb::RequestBlock,
     wdm::{
@@ -166,11 +167,12 @@ fn members<T>(block: NonNull<T>, count: usize) -> impl Iterator<Item = Pooled<T>
 /// back. PASSIVE_LEVEL.
 ///
 /// # Safety
-/// `rundown` and `counters` stay where they are and outlive the engine; `lower` is the device that
+/// `rundown`, `counters` and `paired` stay where they are and outlive the engine; `lower` is the device that
 /// ours is attached to, for as long.
 pub(crate) unsafe fn build(
     rundown: &Rundown,
     counters: &Counters,
+    paired: &Paired,
     lower: PDEVICE_OBJECT,
     config: Config,
 ) -> Option<Pooled<Engine>> {
@@ -197,6 +199,7 @@ pub(crate) unsafe fn build(
         parts,
         rundown,
         counters,
+        paired,
     };
     // SAFETY: the block has room for one engine.
     unsafe { place.write(value) };

@@ -10,7 +10,7 @@ use xfersplit_core::{plan::Plan, pump::Turn};
 use super::{Engine, completion, piece::Piece, pool::Pooled, pump, transfer::Transfer};
 use crate::{
     counters::Counter,
-    shape::{self, Asked, Transfer as Wanted},
+    shape::{self, Asked, Terms, Transfer as Wanted},
     wdm::irp::Irp,
 };
 
@@ -79,7 +79,11 @@ fn serve_waiting(engine: Pooled<Engine>, turn: Turn) {
             continue;
         };
         started += 1;
-        match shape::read(engine.config(), &parent) {
+        let terms = Terms {
+            told: engine.told(),
+            waited: true,
+        };
+        match shape::read(engine.config(), terms, &parent) {
             Asked::Transfer(wanted, plan) => start(engine, transfer, first, parent, wanted, plan),
             // It was a transfer when it came, and nobody may have changed it: this is a sender's
             // mistake, and a parent that is marked pending can't go down any more.

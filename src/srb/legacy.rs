@@ -2,7 +2,10 @@
 
 use core::mem::offset_of;
 
-use wdk_sys::{PIRP, PVOID, SCSI_REQUEST_BLOCK, SRB_FUNCTION_EXECUTE_SCSI, SRB_SIMPLE_TAG_REQUEST};
+use wdk_sys::{
+    PIRP, PVOID, SCSI_REQUEST_BLOCK, SRB_FLAGS_DATA_IN, SRB_FLAGS_NO_QUEUE_FREEZE,
+    SRB_FUNCTION_EXECUTE_SCSI, SRB_FUNCTION_IO_CONTROL, SRB_SIMPLE_TAG_REQUEST,
+};
 
 use super::{Format, Frame, Request, SENSE_BYTES, Said, sort_key};
 
@@ -43,6 +46,22 @@ pub(super) fn queue_request(function: u32, irp: PIRP) -> SCSI_REQUEST_BLOCK {
     SCSI_REQUEST_BLOCK {
         Length: size_of::<SCSI_REQUEST_BLOCK>() as u16,
         Function: function as u8,
+        OriginalRequest: irp.cast(),
+        ..Default::default()
+    }
+}
+
+/// IO_CONTROL: for the port driver itself, whose miniport knows by the `SRB_IO_CONTROL` at the beginning
+/// of the data whether it is meant (ntddscsi.h). Not a request that an error should freeze the queue
+/// for.
+pub(super) fn io_control(irp: PIRP, data: PVOID, length: u32, seconds: u32) -> SCSI_REQUEST_BLOCK {
+    SCSI_REQUEST_BLOCK {
+        Length: size_of::<SCSI_REQUEST_BLOCK>() as u16,
+        Function: SRB_FUNCTION_IO_CONTROL as u8,
+        SrbFlags: SRB_FLAGS_DATA_IN | SRB_FLAGS_NO_QUEUE_FREEZE,
+        DataTransferLength: length,
+        TimeOutValue: seconds,
+        DataBuffer: data,
         OriginalRequest: irp.cast(),
         ..Default::default()
     }

@@ -156,6 +156,23 @@ impl RequestBlock {
         }
     }
 
+    /// A request of this driver's own to a paired port driver: SRB_FUNCTION_IO_CONTROL over `length`
+    /// bytes at `data`. The legacy format, which every port driver takes.
+    ///
+    /// # Safety
+    /// No lower driver holds the block.
+    pub(crate) unsafe fn build_io_control(
+        &self,
+        irp: PIRP,
+        data: PVOID,
+        length: u32,
+        seconds: u32,
+    ) -> PVOID {
+        let block = legacy::io_control(irp, data, length, seconds);
+        // SAFETY: the caller's contract.
+        unsafe { self.put(block) }
+    }
+
     /// What the lower driver answered, `asked` being the bytes of this attempt. Sense counts only
     /// with `SRB_STATUS_AUTOSENSE_VALID`, and only as much of it as the port says it stored.
     ///

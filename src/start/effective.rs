@@ -49,6 +49,10 @@ fn write_report(key: &Key, report: &Report) {
     if let Some(page) = report.block_limits {
         key.set("BlockLimitsBlocks", page.maximum_transfer_blocks);
     }
+    if let Some(told) = report.told {
+        key.set("PairedPortTransferLength", told.bytes());
+        key.set("PairedPortPages", told.pages());
+    }
     if let Some(Advertised { bytes, pages }) = report.advertised {
         key.set("AdvertisedTransferLength", bytes);
         key.set("AdvertisedPhysicalPages", pages);

@@ -17,7 +17,8 @@ use wdk_sys::{NTSTATUS, WDFDEVICE};
 use xfersplit_core::{
     advertise::{self, Advertised},
     descriptor::{self, AdapterDescriptor, DescriptorError},
-    limits::{BlockLimits, InvalidLimits, Limits, Voices},
+    limits::{BlockLimits, InvalidLimits, Limits, Source, Voices},
+    paired::PairedLimits,
     settings::{HonorBlockLimits, Settings, ShapeSetting},
 };
 
@@ -27,6 +28,7 @@ use position::Position;
 use queries::{Blocks, Unit};
 
 use crate::{
+    paired,
     shape::{Config, Found, Shape, can_keep, class},
     srb::Format,
 };
@@ -88,16 +90,20 @@ pub(crate) struct Report {
     limits: Limits,
     adapter: AdapterDescriptor,
     block_limits: Option<BlockLimits>,
+    /// What a paired port driver has told or written down.
+    told: Option<PairedLimits>,
     advertised: Option<Advertised>,
 }
 
-/// Asks the device and the adapter, and decides how the engine will work. PASSIVE_LEVEL.
+/// Asks the device and the adapter, and decides how the engine will work, given what a paired port
+/// driver has told. PASSIVE_LEVEL.
 ///
 /// # Safety
 /// `device` is a live framework device.
 pub(crate) unsafe fn configure(
     device: WDFDEVICE,
     settings: &Settings,
+    told: Option<PairedLimits>,
     stack_size: i8,
 ) -> Result<Outcome, Unsuitable> {
     if settings.disabled {
@@ -113,13 +119,19 @@ pub(crate) unsafe fn configure(
     let block_limits = wants_block_limits(settings.honor_block_limits, unit.bus)
         .then(|| queries::block_limits(&target))
         .flatten();
-    let voices = Voices {
-        adapter: adapter.limits,
-        block_limits,
-        clamp: settings.clamp(),
-        piece_cap: settings.piece_cap,
-    };
-    let limits = Limits::normalise(&voices, blocks.size).map_err(Unsuitable::Limits)?;
+    // SAFETY: the caller's contract.
+    let written_down = unsafe { paired::read_registry(device) };
+    let (voices, limits) = weigh(
+        written_down,
+        |paired| Voices {
+            adapter: adapter.limits,
+            block_limits,
+            paired,
+            clamp: settings.clamp(),
+            piece_cap: settings.piece_cap,
+        },
+        blocks.size,
+    )?;
     let found = Found {
         shape,
         voices,
@@ -133,11 +145,14 @@ pub(crate) unsafe fn configure(
         },
         stack_size,
     };
+    let config = Config::new(settings, found);
+    let limits = config.limits(blocks.size, told).unwrap_or(limits);
     let report = Report {
         place,
         limits,
         adapter,
         block_limits,
+        told: told.map_or(voices.paired, |told| voices.told(told).paired),
         advertised: advertised(place, settings, &limits, &adapter),
     };
     announce(&report);
@@ -146,10 +161,33 @@ pub(crate) unsafe fn configure(
         wdk::println!("xfersplit: setting LbaBoundary = {at} ignored: no multiple of {grain}");
     }
     Ok(Outcome {
-        config: Config::new(settings, found),
+        config,
         advertised: report.advertised,
         report,
     })
+}
+
+/// Makes limits of all voices; without the paired port driver's, should that be what leaves no room for
+/// a block: it can't have meant it.
+fn weigh(
+    paired: Option<PairedLimits>,
+    voices: impl Fn(Option<PairedLimits>) -> Voices,
+    sector: u32,
+) -> Result<(Voices, Limits), Unsuitable> {
+    let with = voices(paired);
+    let (voices, limits) = match Limits::normalise(&with, sector) {
+        Err(InvalidLimits::BelowOneSector {
+            source: Source::PairedPort,
+            bytes,
+            ..
+        }) => {
+            wdk::println!("xfersplit: Port ignored: {bytes} bytes are less than a block");
+            let without = voices(None);
+            (without, Limits::normalise(&without, sector))
+        }
+        limits => (with, limits),
+    };
+    Ok((voices, limits.map_err(Unsuitable::Limits)?))
 }
 
 /// Which requests will be the device's.

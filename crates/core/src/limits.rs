@@ -161,6 +161,16 @@ impl Voices {
             piece_cap: PieceCap::DEFAULT,
         }
     }
+
+    /// The same voices, with what a paired port driver tells added to what it may have told before.
+    #[must_use]
+    pub fn told(self, limits: PairedLimits) -> Self {
+        let paired = self.paired.map_or(limits, |before| before.and(limits));
+        Self {
+            paired: Some(paired),
+            ..self
+        }
+    }
 }
 
 /// Why a set of limits cannot be worked with. The device then passes everything through.

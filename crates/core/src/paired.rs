@@ -22,7 +22,7 @@
 //! | 44 | `NumberOfSegments` | 0 | entries of one scatter/gather list |
 //! | 48 | `MaximumTransferLength` | 0 | bytes of one transfer |
 //!
-//! `0xFFFFFFFF` is no limit, 0 never one. A question with generation 0 is answered at once; one with
+//! `0xFFFFFFFF` is no limit; 0, and fewer than 512 bytes, are never one. A question with generation 0 is answered at once; one with
 //! another generation waits until the limits are no longer those of that generation, which makes it
 //! the change notification.
 
@@ -48,7 +48,10 @@ pub const SIZE: u32 = 24;
 /// Bytes of the whole block.
 pub const LENGTH: usize = 52;
 
-/// What a port driver can take in one transfer. Always as much as one page, one segment and one byte.
+/// Bytes of the smallest sector there is: a port driver that takes less takes nothing.
+const SMALLEST_SECTOR: u32 = 512;
+
+/// What a port driver can take in one transfer: at least a page and a sector.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PairedLimits {
     pages: u32,
@@ -58,9 +61,9 @@ pub struct PairedLimits {
 impl PairedLimits {
     /// Limits of this many map registers, scatter/gather segments and bytes, [`UNLIMITED`] for none.
     /// A segment and a map register are a page each, for the class driver "must assume that each page
-    /// in the transfer is discontiguous", so the smaller number counts. `None` if one of them is 0.
+    /// in the transfer is discontiguous", so the smaller number counts. `None` if nothing could be moved under them.
     pub const fn new(map_registers: u32, segments: u32, bytes: u32) -> Option<Self> {
-        if map_registers == 0 || segments == 0 || bytes == 0 {
+        if map_registers == 0 || segments == 0 || bytes < SMALLEST_SECTOR {
             return None;
         }
         let pages = if map_registers < segments {
@@ -127,8 +130,8 @@ pub enum Nonsense {
     Size(u32),
     /// Generation 0, which no limits have.
     Generation,
-    /// A limit of 0, under which nothing could be moved.
-    Zero,
+    /// Limits under which nothing could be moved: no page, no segment, or less than a sector.
+    TooSmall,
 }
 
 /// The question, waiting for limits of another generation than `generation`, or for none if that is 0.
@@ -170,7 +173,7 @@ pub fn answer(block: &[u8]) -> Result<Answer, Nonsense> {
         (0, VERSION, SIZE, 0) => Err(Nonsense::Generation),
         (0, VERSION, SIZE, generation) => PairedLimits::new(field(40)?, field(44)?, field(48)?)
             .map(|limits| Answer { generation, limits })
-            .ok_or(Nonsense::Zero),
+            .ok_or(Nonsense::TooSmall),
         (0, VERSION, size, _) => Err(Nonsense::Size(size)),
         (0, version, ..) => Err(Nonsense::Version(version)),
         (code, ..) => Err(Nonsense::ReturnCode(code)),

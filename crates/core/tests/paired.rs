@@ -62,9 +62,9 @@ fn each_field_that_makes_no_sense_is_named() {
         (28, 2, Nonsense::Version(2)),
         (32, 28, Nonsense::Size(28)),
         (36, 0, Nonsense::Generation),
-        (40, 0, Nonsense::Zero),
-        (44, 0, Nonsense::Zero),
-        (48, 0, Nonsense::Zero),
+        (40, 0, Nonsense::TooSmall),
+        (44, 0, Nonsense::TooSmall),
+        (48, 511, Nonsense::TooSmall),
     ];
     for (offset, value, reason) in cases {
         let mut block = good;
@@ -81,7 +81,7 @@ fn each_field_that_makes_no_sense_is_named() {
 proptest! {
     /// No byte outside the timeout and the values can be another one.
     #[test]
-    fn a_changed_byte_is_noticed_or_is_a_value(at in 0..LENGTH, flip in 1..=255_u8, pages in 1..=u32::MAX, bytes in 1..=u32::MAX) {
+    fn a_changed_byte_is_noticed_or_is_a_value(at in 0..LENGTH, flip in 1..=255_u8, pages in 1..=u32::MAX, bytes in 512..=u32::MAX) {
         let mut block = answered(1, pages, pages, bytes);
         let before = answer(&block).expect("sensible");
         block[at] ^= flip;
@@ -94,7 +94,7 @@ proptest! {
     }
 
     #[test]
-    fn limits_fit_one_word(registers in 1..=u32::MAX, segments in 1..=u32::MAX, bytes in 1..=u32::MAX) {
+    fn limits_fit_one_word(registers in 1..=u32::MAX, segments in 1..=u32::MAX, bytes in 512..=u32::MAX) {
         let limits = PairedLimits::new(registers, segments, bytes).expect("none is 0");
         prop_assert!(limits.to_bits() != 0);
         prop_assert_eq!(PairedLimits::from_bits(limits.to_bits()), Some(limits));
@@ -129,9 +129,9 @@ proptest! {
 #[test]
 fn nothing_told_is_no_limit() {
     assert_eq!(PairedLimits::from_bits(0), None);
-    assert_eq!(PairedLimits::new(0, 1, 1), None);
-    assert_eq!(PairedLimits::new(1, 0, 1), None);
-    assert_eq!(PairedLimits::new(1, 1, 0), None);
+    assert_eq!(PairedLimits::new(0, 1, 512), None);
+    assert_eq!(PairedLimits::new(1, 0, 512), None);
+    assert_eq!(PairedLimits::new(1, 1, 511), None);
     let unlimited = PairedLimits::new(UNLIMITED, UNLIMITED, UNLIMITED).expect("none is 0");
     let voices = Voices {
         paired: Some(unlimited),

@@ -53,6 +53,7 @@ pub(super) const LIBRARIES: &[Library] = &[
             ("IoAllocateIrp", Windows2000),
             ("IoAllocateMdl", Windows2000),
             ("IoBuildPartialMdl", Windows2000),
+            ("IoCancelIrp", Windows2000),
             ("IoCsqInitialize", WindowsXp),
             ("IoCsqInsertIrp", WindowsXp),
             ("IoCsqRemoveNextIrp", WindowsXp),
@@ -76,6 +77,7 @@ pub(super) const LIBRARIES: &[Library] = &[
             ("KeSetEvent", Windows2000),
             ("KeSetTimer", Windows2000),
             ("KeWaitForSingleObject", Windows2000),
+            ("MmBuildMdlForNonPagedPool", Windows2000),
             ("MmUnmapLockedPages", Windows2000),
             ("ObfDereferenceObject", Windows2000),
             // The compiler calls these four by itself.
