@@ -12,7 +12,7 @@ use ntsim::abi::{
 };
 use ntsim::port::{Direction, Disk, Hba, OnViolation};
 use ntsim::world::Transfer;
-use ntsim::{Pending, Stack, World};
+use ntsim::{Pending, Shape, Stack, World, ntddk};
 
 /// An adapter on which 64 KiB is several pieces.
 fn small() -> World {
@@ -304,6 +304,26 @@ fn no_legal_split_because_the_adapter_says_so_is_sent_as_windows_would() {
 }
 
 #[test]
+fn overstretched_requests_are_counted_where_they_pass_untouched_too() {
+    let hba = Hba::profile("one-page").on_violation(OnViolation::Record);
+    let ((), report) = run_unchecked(world().hba(hba).shape(Shape::Srb), |stack| {
+        let buffer = stack.buffer(4096, 256);
+        for _ in 0..3 {
+            assert!(
+                stack
+                    .scsi_write(0, 8, &buffer, 0, 4096)
+                    .send()
+                    .wait()
+                    .irp
+                    .succeeded()
+            );
+        }
+    });
+    assert_eq!(logged(&report, "3 overstretched").len(), 1);
+    assert_eq!(report.port.writes, 3, "as they came");
+}
+
+#[test]
 fn overstretched_for_the_adapter_but_not_beyond_a_setting() {
     // The adapter objects and so does a setting, which counts.
     let hba = Hba::profile("one-page").on_violation(OnViolation::Record);
@@ -333,6 +353,24 @@ fn a_buffer_that_breaks_the_adapters_alignment_is_cut_at_sectors_and_sent() {
         "{:#?}",
         report.debug_log
     );
+}
+
+#[test]
+fn a_stack_that_has_grown_beyond_the_drivers_irps_gets_none_of_them() {
+    run(small(), |stack| {
+        // SAFETY: the devices of a started stack are alive, and nothing is on its way.
+        unsafe {
+            let lower = ntddk::IoGetLowerDeviceObject(stack.top());
+            (*lower).StackSize += 4;
+            (*stack.top()).StackSize += 4;
+            ntddk::ObfDereferenceObject(lower.cast());
+        }
+        let buffer = stack.buffer(0x1_0000, 0);
+        let before = stack.port().counts().arrived;
+        let done = stack.write(0, &buffer).send().wait();
+        assert_failure(&done, STATUS_INVALID_DEVICE_REQUEST);
+        assert_eq!(stack.port().counts().arrived, before, "nothing was sent");
+    });
 }
 
 #[test]

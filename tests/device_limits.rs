@@ -138,6 +138,24 @@ fn in_blocks_of_the_disks_own_size() {
 }
 
 #[test]
+fn pieces_in_large_blocks_fit_the_mdls_that_were_made_for_small_ones() {
+    // Nobody says how long a block is before the first request: the MDLs are made for 32 blocks of
+    // 512 bytes, and at least 64 KiB. 32 blocks of 4 KiB are more.
+    let medium = Disk::memory(1 << 14, 4096)
+        .block_limits(32)
+        .reports_alignment(false);
+    let world = srb().hba(adapter(1 << 20, 257).bus(10)).disk(medium);
+    run(world, |stack| {
+        let exchange = Exchange::new(stack, Direction::Write, 0, 1 << 19, 512, 1);
+        let buffer = exchange.buffer();
+        let done = stack.scsi_write(0, 128, buffer, 0, 1 << 19).send().wait();
+        assert!(done.irp.succeeded(), "{done:?}");
+        assert!(exchange.is_complete(stack));
+        assert_eq!(stack.port().counts().largest_bytes, 0x1_0000);
+    });
+}
+
+#[test]
 fn values_that_make_no_sense_are_ignored_and_logged() {
     for blocks in [1, 2, 4, 7] {
         for world in [limited(disk(), 10, blocks), limited(disk(), 1, blocks)] {

@@ -67,6 +67,29 @@ fn an_error_freezes_and_the_driver_thaws() {
 }
 
 #[test]
+fn the_queue_is_thawed_in_the_format_that_the_adapter_asks_for() {
+    for extended in [false, true] {
+        let hba = adapter(PIECE, 2).extended_srb(extended);
+        run(removable().hba(hba).setting("MaxRetries", 0), |stack| {
+            stack
+                .port()
+                .fault(Fault::new(Kind::HardwareError).at_lba(0));
+            let exchange = Exchange::new(stack, Direction::Write, 0, 2 * PIECE, 0, 1);
+            assert!(!exchange.transfer(stack).send().wait().succeeded());
+            stack.idle();
+            let records = stack.port().records();
+            let flush = Some(SRB_FUNCTION_FLUSH_QUEUE as u8);
+            let thaw = records.iter().find(|record| record.srb_function == flush);
+            check(
+                extended,
+                &thaw.map(|record| record.extended),
+                &Some(extended),
+            );
+        });
+    }
+}
+
+#[test]
 fn a_retry_goes_through_a_thawed_queue() {
     for completion in [Completion::Inline, Completion::Later(10..5_000)] {
         let hba = adapter(PIECE, 2).completion(completion);

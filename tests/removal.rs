@@ -9,7 +9,7 @@ use common::{
 };
 use ntsim::abi::{STATUS_DELETE_PENDING, STATUS_NO_SUCH_DEVICE};
 use ntsim::port::{Completion, Direction, Disk, Fault, Kind};
-use ntsim::{Clock, Done, Stack, World};
+use ntsim::{Clock, Done, Shape, Stack, World};
 
 const PIECE: usize = 4096;
 const BLOCKS: u64 = 8;
@@ -189,6 +189,24 @@ fn a_retry_after_the_device_has_begun_to_be_removed() {
             });
         });
     }
+}
+
+#[test]
+fn what_is_not_ours_still_passes_while_the_device_is_being_removed() {
+    // The port has not seen REMOVE yet, and a class driver that drains may have to ask it something.
+    run(pieces_of(PIECE).shape(Shape::Srb), |stack| {
+        stack.port().hold(true);
+        let buffer = stack.buffer(6 * PIECE, 0);
+        let split = stack.scsi_write(0, 48, &buffer, 0, 6 * PIECE as u32).send();
+        remove_and(stack, || {
+            let passed = stack.scsi(&[0; 6]).send();
+            let late = stack.scsi_write(0, 48, &buffer, 0, 6 * PIECE as u32).send();
+            assert_eq!(late.wait().irp.status, STATUS_NO_SUCH_DEVICE);
+            stack.port().complete_all();
+            assert!(passed.wait().irp.succeeded(), "TEST UNIT READY");
+            assert!(split.wait().irp.succeeded(), "begun before");
+        });
+    });
 }
 
 #[test]
