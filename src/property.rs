@@ -17,7 +17,7 @@ use xfersplit_core::advertise::{self, Advertised};
 
 use crate::{
     device::Device,
-    start::IOCTL_STORAGE_QUERY_PROPERTY,
+    wdf::target::IOCTL_STORAGE_QUERY_PROPERTY,
     wdm::{
         irp::{Completion, Irp},
         succeeded,

@@ -10,7 +10,10 @@ use xfersplit_core::{
     paired::{PairedLimits, VERSION},
 };
 
-use crate::settings::key::{Key, Value};
+use crate::{
+    settings::key,
+    wdf::key::{Key, Value},
+};
 
 /// The limits in the key, if there is one.
 ///
@@ -18,7 +21,7 @@ use crate::settings::key::{Key, Value};
 /// `device` is a live framework device. PASSIVE_LEVEL.
 pub(crate) unsafe fn read(device: WDFDEVICE) -> Option<PairedLimits> {
     // SAFETY: the caller's contract.
-    let key = unsafe { Key::port(device) }?;
+    let key = unsafe { key::port(device) }?;
     match key.value("Version") {
         Value::Number(VERSION) => {}
         Value::Number(version) => {

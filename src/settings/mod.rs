@@ -9,7 +9,7 @@ pub(crate) mod key;
 use wdk_sys::WDFDEVICE;
 use xfersplit_core::settings::{SETTINGS, Settings};
 
-use key::{Key, Value};
+use crate::wdf::key::{Key, Value};
 
 /// Settings of a device, defaults where nothing (sensible) is said.
 ///
@@ -22,7 +22,7 @@ pub(crate) unsafe fn read(device: WDFDEVICE) -> Settings {
         apply(&key, Scope::AllDevices, &mut settings);
     }
     // SAFETY: the caller's contract.
-    if let Some(key) = unsafe { Key::of_device(device) } {
+    if let Some(key) = unsafe { key::of_device(device) } {
         apply(&key, Scope::OneDevice, &mut settings);
     }
     settings

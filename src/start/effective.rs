@@ -6,7 +6,7 @@ use wdk_sys::WDFDEVICE;
 use xfersplit_core::{advertise::Advertised, limits::AdapterLimits};
 
 use super::{Report, Unsuitable};
-use crate::settings::key::Key;
+use crate::{settings::key, wdf::key::Key};
 
 /// What the registry says where there is no limit.
 const UNLIMITED: u32 = u32::MAX;
@@ -17,7 +17,7 @@ const UNLIMITED: u32 = u32::MAX;
 /// `device` is a live framework device. PASSIVE_LEVEL.
 pub(crate) unsafe fn write(device: WDFDEVICE, result: &Result<Report, Unsuitable>) {
     // SAFETY: the caller's contract.
-    let Some(key) = (unsafe { Key::effective(device) }) else {
+    let Some(key) = (unsafe { key::effective(device) }) else {
         return;
     };
     match result {

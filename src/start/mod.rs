@@ -6,7 +6,6 @@
 //! power.c). Nothing here fails the device: whatever goes wrong, it works on without the filter's
 //! services, and the log says why.
 
-mod ask;
 mod effective;
 mod position;
 mod queries;
@@ -22,7 +21,6 @@ use xfersplit_core::{
     settings::{HonorBlockLimits, Settings, ShapeSetting},
 };
 
-pub(crate) use ask::IOCTL_STORAGE_QUERY_PROPERTY;
 pub(crate) use effective::write as write_effective_values;
 use position::Position;
 use queries::{Blocks, Unit};
@@ -31,6 +29,7 @@ use crate::{
     paired,
     shape::{Config, Found, Shape, can_keep, class},
     srb::Format,
+    wdf::target::Target,
 };
 
 /// `SRB_TYPE_STORAGE_REQUEST_BLOCK` (srb.h), as the adapter's descriptor names it.
@@ -112,7 +111,7 @@ pub(crate) unsafe fn configure(
     // SAFETY: the caller's contract.
     let place = unsafe { place(device, settings.shape) }?;
     // SAFETY: the caller's contract.
-    let target = unsafe { ask::Target::of(device) };
+    let target = unsafe { Target::of(device) };
     let adapter = queries::adapter(&target)?;
     let unit = queries::unit(&target)?;
     let (shape, blocks) = ask_by_shape(&target, place, &adapter, unit, settings)?;
@@ -227,7 +226,7 @@ unsafe fn place(device: WDFDEVICE, setting: ShapeSetting) -> Result<Place, Unsui
 /// What only one shape needs to know. READ CAPACITY and its like report a unit attention, and so take
 /// it away from the class driver: they are asked where we are the class driver, and nowhere else.
 fn ask_by_shape(
-    target: &ask::Target,
+    target: &Target,
     place: Place,
     adapter: &AdapterDescriptor,
     unit: Unit,

@@ -3,8 +3,8 @@
 use core::mem::offset_of;
 
 use wdk_sys::{
-    _STORAGE_PROPERTY_ID, _STORAGE_QUERY_TYPE, NTSTATUS, STATUS_SUCCESS,
-    STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR, STORAGE_DEVICE_DESCRIPTOR, STORAGE_PROPERTY_QUERY,
+    _STORAGE_PROPERTY_ID, STATUS_SUCCESS, STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR,
+    STORAGE_DEVICE_DESCRIPTOR,
 };
 use xfersplit_core::{
     capacity::{Capacity, LENGTH_10, LENGTH_16},
@@ -14,10 +14,8 @@ use xfersplit_core::{
     vpd,
 };
 
-use super::{
-    Unsuitable,
-    ask::{IOCTL_STORAGE_QUERY_PROPERTY, Target},
-};
+use super::Unsuitable;
+use crate::wdf::target::Target;
 
 /// `CTL_CODE(IOCTL_DISK_BASE, 0x000, METHOD_BUFFERED, FILE_ANY_ACCESS)`.
 const IOCTL_DISK_GET_DRIVE_GEOMETRY: u32 = 0x0007_0000;
@@ -72,16 +70,19 @@ pub(super) struct Unit {
 pub(super) fn adapter(target: &Target) -> Result<AdapterDescriptor, Unsuitable> {
     let id = _STORAGE_PROPERTY_ID::StorageAdapterProperty;
     let no_answer = |status| Unsuitable::NoAnswer("StorageAdapterProperty", status);
-    let (header, valid) = property::<[u8; 8]>(target, id).map_err(no_answer)?;
+    // SAFETY: bytes are bytes.
+    let (header, valid) = unsafe { target.property::<[u8; 8]>(id) }.map_err(no_answer)?;
     announced_size(header.get(..valid).unwrap_or(&header)).map_err(Unsuitable::Descriptor)?;
-    let (bytes, valid) = property::<[u8; 32]>(target, id).map_err(no_answer)?;
+    // SAFETY: bytes are bytes.
+    let (bytes, valid) = unsafe { target.property::<[u8; 32]>(id) }.map_err(no_answer)?;
     AdapterDescriptor::parse(bytes.get(..valid).unwrap_or(&bytes)).map_err(Unsuitable::Descriptor)
 }
 
 /// The logical unit's descriptor. Its strings lie behind the fixed part and are not asked for.
 pub(super) fn unit(target: &Target) -> Result<Unit, Unsuitable> {
     let id = _STORAGE_PROPERTY_ID::StorageDeviceProperty;
-    let (descriptor, valid) = property::<STORAGE_DEVICE_DESCRIPTOR>(target, id)
+    // SAFETY: numbers, and an enumeration that bindgen makes a number.
+    let (descriptor, valid) = unsafe { target.property::<STORAGE_DEVICE_DESCRIPTOR>(id) }
         .map_err(|status| Unsuitable::NoAnswer("StorageDeviceProperty", status))?;
     if valid < offset_of!(STORAGE_DEVICE_DESCRIPTOR, RawPropertiesLength) {
         return Err(Unsuitable::NoAnswer(
@@ -100,7 +101,9 @@ pub(super) fn unit(target: &Target) -> Result<Unit, Unsuitable> {
 /// drivers once they have asked it. Not everybody answers.
 pub(super) fn blocks(target: &Target) -> Option<Blocks> {
     let id = _STORAGE_PROPERTY_ID::StorageAccessAlignmentProperty;
-    let (said, valid) = property::<STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR>(target, id).ok()?;
+    // SAFETY: numbers.
+    let (said, valid) =
+        unsafe { target.property::<STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR>(id) }.ok()?;
     let size = said.BytesPerLogicalSector;
     if valid < size_of::<STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR>() || !size.is_power_of_two() {
         return None;
@@ -121,8 +124,8 @@ pub(super) fn blocks(target: &Target) -> Option<Blocks> {
 pub(super) fn geometry(target: &Target) -> Result<Blocks, Unsuitable> {
     let mut geometry = [0_u8; DISK_GEOMETRY_BYTES];
     let what = "IOCTL_DISK_GET_DRIVE_GEOMETRY";
-    let valid = target
-        .control(IOCTL_DISK_GET_DRIVE_GEOMETRY, &mut (), &mut geometry)
+    // SAFETY: nothing goes down, and bytes are bytes.
+    let valid = unsafe { target.control(IOCTL_DISK_GET_DRIVE_GEOMETRY, &mut (), &mut geometry) }
         .map_err(|status| Unsuitable::NoAnswer(what, status))?;
     match (valid, geometry.last_chunk()) {
         (DISK_GEOMETRY_BYTES, Some(size)) => Ok(Blocks::of(u32::from_le_bytes(*size))),
@@ -198,16 +201,4 @@ pub(super) fn honours_fua(target: &Target) -> bool {
 fn inquiry_page(target: &Target, page: u8) -> Option<([u8; INQUIRY_BYTES as usize], usize)> {
     let cdb = [INQUIRY, EVPD, page, 0, INQUIRY_BYTES, 0];
     target.command(&cdb).ok()
-}
-
-/// A property, as much of it as `T` has room for, and how many bytes are valid.
-fn property<T: Default>(target: &Target, id: i32) -> Result<(T, usize), NTSTATUS> {
-    let mut query = STORAGE_PROPERTY_QUERY {
-        PropertyId: id,
-        QueryType: _STORAGE_QUERY_TYPE::PropertyStandardQuery,
-        ..Default::default()
-    };
-    let mut answer = T::default();
-    let valid = target.control(IOCTL_STORAGE_QUERY_PROPERTY, &mut query, &mut answer)?;
-    Ok((answer, valid.min(size_of::<T>())))
 }

@@ -1,4 +1,7 @@
-//! The framework: typed contexts, and a few calls that more than one module makes.
+//! The framework: typed contexts, registry keys, questions to the device below.
+
+pub mod key;
+pub mod target;
 
 use core::ffi::CStr;
 

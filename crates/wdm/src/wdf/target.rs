@@ -3,15 +3,17 @@
 use core::{mem, ptr};
 
 use wdk_sys::{
-    _WDF_MEMORY_DESCRIPTOR_TYPE, _WDF_REQUEST_SEND_OPTIONS_FLAGS, NTSTATUS, SCSI_PASS_THROUGH,
-    STATUS_BUFFER_OVERFLOW, STATUS_IO_DEVICE_ERROR, ULONG, ULONG_PTR, WDF_MEMORY_DESCRIPTOR,
-    WDF_REQUEST_SEND_OPTIONS, WDFDEVICE, WDFIOTARGET, call_unsafe_wdf_function_binding,
+    _STORAGE_QUERY_TYPE, _WDF_MEMORY_DESCRIPTOR_TYPE, _WDF_REQUEST_SEND_OPTIONS_FLAGS, NTSTATUS,
+    SCSI_PASS_THROUGH, STATUS_BUFFER_OVERFLOW, STATUS_IO_DEVICE_ERROR, STORAGE_PROPERTY_QUERY,
+    ULONG, ULONG_PTR, WDF_MEMORY_DESCRIPTOR, WDF_REQUEST_SEND_OPTIONS, WDFDEVICE, WDFIOTARGET,
+    call_unsafe_wdf_function_binding,
 };
 
-use crate::{wdf, wdm::succeeded};
+use super::size;
+use crate::succeeded;
 
 /// `CTL_CODE(IOCTL_STORAGE_BASE, 0x500, METHOD_BUFFERED, FILE_ANY_ACCESS)`.
-pub(crate) const IOCTL_STORAGE_QUERY_PROPERTY: ULONG = 0x002D_1400;
+pub const IOCTL_STORAGE_QUERY_PROPERTY: ULONG = 0x002D_1400;
 
 /// `CTL_CODE(IOCTL_SCSI_BASE, 0x401, METHOD_BUFFERED, FILE_READ_ACCESS | FILE_WRITE_ACCESS)`.
 const IOCTL_SCSI_PASS_THROUGH: ULONG = 0x0004_D004;
@@ -27,7 +29,7 @@ const COMMAND_SECONDS: u32 = 2;
 const ANSWER_TIMEOUT: i64 = -(2 * COMMAND_SECONDS as i64 * 10_000_000);
 
 /// The device below, as the framework's I/O target.
-pub(super) struct Target(WDFIOTARGET);
+pub struct Target(WDFIOTARGET);
 
 /// A command, its sense data and its data in one buffer, as IOCTL_SCSI_PASS_THROUGH has it.
 #[repr(C)]
@@ -40,13 +42,19 @@ struct Command<const BYTES: usize> {
 impl Target {
     /// # Safety
     /// `device` is a live framework device.
-    pub(super) unsafe fn of(device: WDFDEVICE) -> Self {
+    pub unsafe fn of(device: WDFDEVICE) -> Self {
         // SAFETY: the device is live: this is its EvtDevicePrepareHardware.
         Self(unsafe { call_unsafe_wdf_function_binding!(WdfDeviceGetIoTarget, device) })
     }
 
-    /// Sends a device control; the number of bytes in `output` on success.
-    pub(super) fn control<I, O>(
+    /// Sends a device control and waits for it; the number of bytes in `output` on success.
+    ///
+    /// # Errors
+    /// The status of the device below; `STATUS_IO_TIMEOUT` after four seconds.
+    ///
+    /// # Safety
+    /// `I` has no padding, and any bytes are a value of `O`.
+    pub unsafe fn control<I, O>(
         &self,
         code: ULONG,
         input: &mut I,
@@ -57,8 +65,32 @@ impl Target {
         self.send(code, &mut sent, &mut received)
     }
 
-    /// Sends a command that reads up to `BYTES` bytes; the bytes and how many are valid.
-    pub(super) fn command<const BYTES: usize>(
+    /// A property of the device, as much of it as `T` has room for, and how many bytes are valid.
+    ///
+    /// # Errors
+    /// As for [`Self::control`].
+    ///
+    /// # Safety
+    /// Any bytes are a value of `T`.
+    pub unsafe fn property<T: Default>(&self, id: i32) -> Result<(T, usize), NTSTATUS> {
+        let mut query = STORAGE_PROPERTY_QUERY {
+            PropertyId: id,
+            QueryType: _STORAGE_QUERY_TYPE::PropertyStandardQuery,
+            ..Default::default()
+        };
+        let mut answer = T::default();
+        // SAFETY: the query's padding lies behind all that is read of it, and is zero; the caller's
+        // contract for the answer.
+        let valid = unsafe { self.control(IOCTL_STORAGE_QUERY_PROPERTY, &mut query, &mut answer) }?;
+        Ok((answer, valid.min(size_of::<T>())))
+    }
+
+    /// Sends a command that reads up to `BYTES` bytes, and waits for it; the bytes and how many are
+    /// valid.
+    ///
+    /// # Errors
+    /// As for [`Self::control`]; `STATUS_IO_DEVICE_ERROR` if the device did not carry it out.
+    pub fn command<const BYTES: usize>(
         &self,
         cdb: &[u8],
     ) -> Result<([u8; BYTES], usize), NTSTATUS> {
@@ -98,7 +130,7 @@ impl Target {
         output: &mut WDF_MEMORY_DESCRIPTOR,
     ) -> Result<usize, NTSTATUS> {
         let mut options = WDF_REQUEST_SEND_OPTIONS {
-            Size: wdf::size::<WDF_REQUEST_SEND_OPTIONS>(),
+            Size: size::<WDF_REQUEST_SEND_OPTIONS>(),
             Flags: _WDF_REQUEST_SEND_OPTIONS_FLAGS::WDF_REQUEST_SEND_OPTION_TIMEOUT as u32,
             Timeout: ANSWER_TIMEOUT,
         };
