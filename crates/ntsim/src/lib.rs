@@ -8,7 +8,8 @@
 //! | Room | What for |
 //! |---|---|
 //! | [`machine`] | threads, the two clocks, bug checks and stories |
-//! | [`memory`] | page frames, pool, memory descriptor lists |
+//! | [`memory`] | page frames, pool, memory descriptor lists, user memory |
+//! | [`ps`] | processes |
 //! | [`io`] | IRPs, devices, cancellation, work items |
 //! | [`ke`] | IRQL, spin locks, events, DPCs, timers |
 //! | [`call`], [`export`] | the two directions between kernel and driver |
@@ -32,10 +33,12 @@ pub mod ntddk;
 pub mod pe;
 pub mod pnp;
 pub mod port;
+pub mod ps;
 pub mod registry;
 pub mod wdf;
 pub mod world;
 
 pub use machine::{BugCheck, Clock, Config, Machine};
 pub use pnp::{Devnode, Driver};
-pub use world::{Buffer, Done, Pending, Report, Shape, Stack, StackKind, World};
+pub use ps::Process;
+pub use world::{Buffer, Done, Pending, Report, Shape, Stack, StackKind, UserBuffer, World};

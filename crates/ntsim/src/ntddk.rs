@@ -3,6 +3,7 @@
 pub use crate::io::exports::*;
 pub use crate::ke::exports::*;
 pub use crate::memory::exports::*;
+pub use crate::ps::exports::*;
 pub use crate::registry::exports::*;
 pub use crate::registry::rtl::*;
 
@@ -14,6 +15,7 @@ pub fn table() -> impl Iterator<Item = &'static Export> {
         .iter()
         .chain(crate::ke::TABLES)
         .chain(crate::memory::TABLES)
+        .chain(crate::ps::TABLES)
         .chain(crate::registry::TABLES)
         .flat_map(|table| table.iter())
 }

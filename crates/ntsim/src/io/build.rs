@@ -3,15 +3,15 @@
 use super::irp::{allocate, finish, next_location};
 use super::state::Kind;
 use crate::abi::{
-    BOOLEAN, DO_BUFFERED_IO, DO_DIRECT_IO, IO_STATUS_BLOCK, IRP_BUFFERED_IO, IRP_DEALLOCATE_BUFFER,
-    IRP_INPUT_OPERATION, IRP_MJ_DEVICE_CONTROL, IRP_MJ_INTERNAL_DEVICE_CONTROL, IRP_MJ_READ,
-    IRP_MJ_WRITE, LARGE_INTEGER, METHOD_BUFFERED, METHOD_NEITHER, NT_ERROR, PDEVICE_OBJECT,
-    PIO_STATUS_BLOCK, PIRP, PKEVENT, PLARGE_INTEGER, PMDL, PVOID, STATUS_VERIFY_REQUIRED, UCHAR,
-    ULONG,
+    _LOCK_OPERATION, BOOLEAN, DO_BUFFERED_IO, DO_DIRECT_IO, IO_STATUS_BLOCK, IRP_BUFFERED_IO,
+    IRP_DEALLOCATE_BUFFER, IRP_INPUT_OPERATION, IRP_MJ_DEVICE_CONTROL,
+    IRP_MJ_INTERNAL_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_WRITE, LARGE_INTEGER, LOCK_OPERATION,
+    METHOD_BUFFERED, METHOD_IN_DIRECT, METHOD_NEITHER, NT_ERROR, PDEVICE_OBJECT, PIO_STATUS_BLOCK,
+    PIRP, PKEVENT, PLARGE_INTEGER, PMDL, PVOID, STATUS_VERIFY_REQUIRED, UCHAR, ULONG,
 };
 use crate::machine::Owner;
 use crate::machine::context::{self, Context};
-use crate::memory::{lock_kernel_buffer, pool_allocate, pool_free, release_kernel_buffer};
+use crate::memory::{lock_buffer, pool_allocate, pool_free, release_buffer};
 
 /// Pool tag of system buffers.
 const TAG: u32 = u32::from_le_bytes(*b"IoSB");
@@ -44,6 +44,7 @@ pub unsafe fn build_io_control(
     // SAFETY: the caller's contract.
     unsafe {
         let irp = allocate(&context, owner, (*device).StackSize, Kind::Threaded);
+        (*irp).Tail.Overlay.Thread = context.thread_object();
         (*irp).UserEvent = event;
         (*irp).__bindgen_anon_1.UserIosb = status_block;
         let location = next_location(irp);
@@ -78,8 +79,15 @@ pub unsafe fn build_io_control(
                 if input_length > 0 {
                     give_system_buffer(irp, input_length as usize, input, input_length as usize);
                 }
-                if output_length > 0 {
-                    (*irp).MdlAddress = lock_kernel_buffer(&context, owner, output, output_length);
+                let operation = if request.code & 3 == METHOD_IN_DIRECT {
+                    _LOCK_OPERATION::IoReadAccess
+                } else {
+                    _LOCK_OPERATION::IoWriteAccess
+                };
+                if output_length > 0
+                    && !attach(&context, owner, irp, (output, output_length), operation)
+                {
+                    return std::ptr::null_mut();
                 }
             }
         }
@@ -101,6 +109,43 @@ unsafe fn give_system_buffer(irp: PIRP, length: usize, input: PVOID, filled: usi
         }
         (*irp).AssociatedIrp.SystemBuffer = buffer;
         (*irp).Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER;
+    }
+}
+
+/// Locks a caller's buffer and gives the IRP an MDL of it. `false`: that was not possible, and the
+/// IRP has been freed.
+///
+/// # Safety
+/// The IRP is fresh, and the buffer stays until it is complete.
+unsafe fn attach(
+    context: &Context,
+    owner: Owner,
+    irp: PIRP,
+    (buffer, length): (PVOID, ULONG),
+    operation: LOCK_OPERATION,
+) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let Ok(mdl) = lock_buffer(context, owner, buffer, length, operation) else {
+            give_up(context, irp);
+            return false;
+        };
+        (*irp).MdlAddress = mdl;
+    }
+    true
+}
+
+/// Frees an IRP that was not sent, and its system buffer.
+///
+/// # Safety
+/// The IRP is fresh.
+unsafe fn give_up(context: &Context, irp: PIRP) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if (*irp).Flags & IRP_DEALLOCATE_BUFFER != 0 {
+            pool_free((*irp).AssociatedIrp.SystemBuffer);
+        }
+        finish(context, irp);
     }
 }
 
@@ -131,6 +176,7 @@ unsafe fn build_transfer(
     // SAFETY: the caller's contract.
     unsafe {
         let irp = allocate(context, owner, (*device).StackSize, kind);
+        (*irp).Tail.Overlay.Thread = context.thread_object();
         (*irp).__bindgen_anon_1.UserIosb = status_block;
         let location = next_location(irp);
         (*location).MajorFunction = major as UCHAR;
@@ -158,7 +204,15 @@ unsafe fn build_transfer(
                 (*irp).Flags |= IRP_INPUT_OPERATION;
             }
         } else if flags & DO_DIRECT_IO != 0 && length > 0 {
-            (*irp).MdlAddress = lock_kernel_buffer(context, owner, buffer, length);
+            // A disk's READ writes to memory.
+            let operation = if major == IRP_MJ_READ {
+                _LOCK_OPERATION::IoWriteAccess
+            } else {
+                _LOCK_OPERATION::IoReadAccess
+            };
+            if !attach(context, owner, irp, (buffer, length), operation) {
+                return std::ptr::null_mut();
+            }
         } else {
             (*irp).UserBuffer = buffer;
         }
@@ -200,7 +254,7 @@ pub(super) unsafe fn finish_threaded(context: &Context, irp: PIRP) {
         let mut mdl: PMDL = (*irp).MdlAddress;
         while !mdl.is_null() {
             let next = (*mdl).Next;
-            release_kernel_buffer(context, mdl);
+            release_buffer(context, mdl);
             mdl = next;
         }
         let told = NT_ERROR(status) && (*irp).PendingReturned == 0;
@@ -230,7 +284,8 @@ pub(super) mod exports {
     use crate::machine::{AllocationKind, Owner};
 
     exports! { run;
-        /// A device control request that a thread waits for; null when there is no memory.
+        /// A device control request that a thread waits for; null when there is no memory, or when
+        /// the pages of a direct buffer cannot be locked.
         fn IoBuildDeviceIoControlRequest(IoControlCode: ULONG, DeviceObject: PDEVICE_OBJECT, InputBuffer: PVOID, InputBufferLength: ULONG, OutputBuffer: PVOID, OutputBufferLength: ULONG, InternalDeviceIoControl: BOOLEAN, Event: PKEVENT, IoStatusBlock: PIO_STATUS_BLOCK) -> PIRP {
             run.irql_at_most(0);
             let context = run.context();
@@ -248,7 +303,8 @@ pub(super) mod exports {
             unsafe { build_io_control(owner, DeviceObject, &request, Event, IoStatusBlock) }
         }
 
-        /// A transfer that a thread waits for; null when there is no memory.
+        /// A transfer that a thread waits for; null when there is no memory, or when the pages of a
+        /// device of direct I/O cannot be locked.
         fn IoBuildSynchronousFsdRequest(MajorFunction: ULONG, DeviceObject: PDEVICE_OBJECT, Buffer: PVOID, Length: ULONG, StartingOffset: PLARGE_INTEGER, Event: PKEVENT, IoStatusBlock: PIO_STATUS_BLOCK) -> PIRP {
             run.irql_at_most(0);
             let context = run.context();
@@ -259,12 +315,14 @@ pub(super) mod exports {
             // SAFETY: the caller's contract.
             unsafe {
                 let irp = build_transfer(context, Kind::Threaded, DeviceObject, &transfer, IoStatusBlock);
-                (*irp).UserEvent = Event;
+                if !irp.is_null() {
+                    (*irp).UserEvent = Event;
+                }
                 irp
             }
         }
 
-        /// A transfer whose IRP the caller's completion routine frees; null when there is no memory.
+        /// A transfer whose IRP the caller's completion routine frees; null as above.
         fn IoBuildAsynchronousFsdRequest(MajorFunction: ULONG, DeviceObject: PDEVICE_OBJECT, Buffer: PVOID, Length: ULONG, StartingOffset: PLARGE_INTEGER, IoStatusBlock: PIO_STATUS_BLOCK) -> PIRP {
             run.irql_at_most(DISPATCH);
             let context = run.context();

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 
 use crate::ke::Registrations;
-use crate::machine::{DriverId, Machine, Violation, lock};
+use crate::machine::{DriverId, Machine, Violation, codes, lock};
 
 impl Machine {
     /// What `driver` has not given back: pool, IRPs, MDLs, timers, DPCs, one line each.
@@ -25,10 +25,18 @@ impl Machine {
     }
 
     /// Stops the machine if `driver`, which is being unloaded, has left anything behind
-    /// (0xC4/0x62; 0xC4/0xDD for an event provider).
+    /// (0xC4/0x62; 0xC4/0xDD for an event provider; 0xCB for locked pages of user memory).
     pub fn check_leaks(&self, driver: DriverId) {
-        let leaks = self.leaks(driver);
         let name = self.driver_name(driver);
+        let locked = self.memory.user().locks_by(driver);
+        if !locked.is_empty() {
+            let mut story = format!("{name} is being unloaded and has left pages locked:\n");
+            locked.tell(self, &mut story);
+            let parameters = [0, 0, locked.first_mdl() as u64, locked.pages() as u64];
+            let code = codes::DRIVER_LEFT_LOCKED_PAGES_IN_PROCESS;
+            Violation::new(code, parameters, story).raise();
+        }
+        let leaks = self.leaks(driver);
         if !leaks.is_empty() {
             let mut story = format!("{name} is being unloaded and has not freed:\n");
             for leak in &leaks {

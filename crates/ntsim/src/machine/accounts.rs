@@ -39,6 +39,12 @@ pub enum AllocationKind {
     Pool,
     /// A framework object or its context.
     Framework,
+    /// A mapping of locked pages: without one `MmMapLockedPagesSpecifyCache` gives null. Mappings
+    /// are not counted.
+    Mapping,
+    /// Pages of user memory to be locked: without them `MmProbeAndLockPages` raises
+    /// `STATUS_INSUFFICIENT_RESOURCES`. [`crate::memory::LockCounts`] counts them.
+    LockedPages,
 }
 
 /// Decides which allocations fail: Driver Verifier's low resources simulation.
@@ -87,6 +93,7 @@ impl Accounts {
             AllocationKind::Mdl => &self.mdl,
             AllocationKind::Pool => &self.pool,
             AllocationKind::Framework => &self.framework,
+            AllocationKind::Mapping | AllocationKind::LockedPages => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         self.add_bytes(bytes as i64);

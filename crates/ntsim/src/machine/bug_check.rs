@@ -39,9 +39,11 @@ pub mod codes {
     pub const DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS: u32 = 0xCE;
     /// A driver found its own data structures corrupted (`__fastfail`).
     pub const KERNEL_SECURITY_CHECK_FAILURE: u32 = 0x139;
+    /// A process ended with pages still locked (parameter 1 is 0).
+    pub const PROCESS_HAS_LOCKED_PAGES: u32 = 0x76;
     /// The kernel stack overflowed (parameter 1 is 8, a double fault).
     pub const UNEXPECTED_KERNEL_MODE_TRAP: u32 = 0x7F;
-    /// A driver tried to unload or free something with pages still locked.
+    /// A driver was unloaded and left pages of user memory locked.
     pub const DRIVER_LEFT_LOCKED_PAGES_IN_PROCESS: u32 = 0xCB;
     /// Memory was written after it was freed, or past its end.
     pub const SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION: u32 = 0xC1;
@@ -152,6 +154,7 @@ pub fn name_of(code: u32) -> &'static str {
         codes::KERNEL_SECURITY_CHECK_FAILURE => "KERNEL_SECURITY_CHECK_FAILURE",
         codes::UNEXPECTED_KERNEL_MODE_TRAP => "UNEXPECTED_KERNEL_MODE_TRAP",
         codes::DRIVER_LEFT_LOCKED_PAGES_IN_PROCESS => "DRIVER_LEFT_LOCKED_PAGES_IN_PROCESS",
+        codes::PROCESS_HAS_LOCKED_PAGES => "PROCESS_HAS_LOCKED_PAGES",
         codes::SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION => "SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION",
         codes::BAD_POOL_CALLER => "BAD_POOL_CALLER",
         codes::DRIVER_VERIFIER_DETECTED_VIOLATION => "DRIVER_VERIFIER_DETECTED_VIOLATION",

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use super::accounts::Owner;
 use super::rng::Rng;
 use super::{DriverId, Machine};
-use crate::abi::{DISPATCH_LEVEL, KIRQL};
+use crate::abi::{DISPATCH_LEVEL, KIRQL, PETHREAD};
+use crate::ps::ProcessId;
 
 /// [`DISPATCH_LEVEL`] in the type that IRQLs have.
 pub(crate) const DISPATCH: KIRQL = DISPATCH_LEVEL as KIRQL;
@@ -42,6 +43,8 @@ pub(crate) struct Context {
     pub(crate) machine: Arc<Machine>,
     pub(crate) thread: ThreadId,
     pub(crate) irql: Cell<KIRQL>,
+    /// Whose address space is the current one.
+    pub(crate) process: Cell<ProcessId>,
     pub(crate) frame: Cell<Frame>,
     /// The export that runs, for reports.
     pub(crate) call: Cell<&'static str>,
@@ -66,6 +69,7 @@ impl Context {
             machine,
             thread,
             irql: Cell::new(0),
+            process: Cell::new(ProcessId::SYSTEM),
             frame: Cell::new(Frame::HARNESS),
             call: Cell::new(""),
             kernel_frames: Cell::new(0),
@@ -73,6 +77,11 @@ impl Context {
             stack_base: Cell::new(0),
             rng: RefCell::new(Rng::new(seed)),
         }
+    }
+
+    /// The thread's object, a label.
+    pub(crate) fn thread_object(&self) -> PETHREAD {
+        self.process.get().thread(self.thread + 1)
     }
 
     /// True once in `n` times, from the seed.

@@ -1,19 +1,18 @@
-//! MDLs and addresses: describing pool, locking pages, mapping them.
+//! MDLs and addresses: describing pool, mapping pages.
 
 use super::mdl::mdl_pfns;
 use super::{PAGE, span_pages};
 use crate::abi::{
-    _LOCK_OPERATION, _MODE, APC_LEVEL, CSHORT, KIRQL, KPROCESSOR_MODE, LOCK_OPERATION,
-    MDL_IO_SPACE, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_PARTIAL,
-    MDL_PARTIAL_HAS_BEEN_MAPPED, MDL_SOURCE_IS_NONPAGED_POOL, MDL_WRITE_OPERATION,
-    MEMORY_CACHING_TYPE, PFN_NUMBER, PHYSICAL_ADDRESS, PMDL, PVOID, ULONG,
+    _MODE, APC_LEVEL, CSHORT, KIRQL, KPROCESSOR_MODE, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED,
+    MDL_PARTIAL, MDL_PARTIAL_HAS_BEEN_MAPPED, MDL_SOURCE_IS_NONPAGED_POOL, MEMORY_CACHING_TYPE,
+    PFN_NUMBER, PHYSICAL_ADDRESS, PMDL, PVOID, ULONG,
 };
 use crate::export::exports;
 use crate::machine::context::{Context, DISPATCH};
-use crate::machine::{Owner, Violation, codes, lock};
+use crate::machine::{AllocationKind, Owner, Violation, codes, lock};
 
-/// The first address that is not user space (x64).
-const USER_LIMIT: usize = 0x0000_7FFF_FFFF_0000;
+/// System addresses begin here (x64); those of the host's own memory do not reach it.
+const SYSTEM_RANGE_START: usize = 0xFFFF_8000_0000_0000;
 
 exports! { run;
     /// Fills in the frames of an MDL over nonpaged pool.
@@ -32,28 +31,6 @@ exports! { run;
         }
     }
 
-    /// Makes the pages of a range resident and fills in their frames. Raises for a bad range; a
-    /// raise that nobody can catch is a bug check.
-    fn MmProbeAndLockPages(MemoryDescriptorList: PMDL, AccessMode: KPROCESSOR_MODE, Operation: LOCK_OPERATION) {
-        let mdl = MemoryDescriptorList;
-        let irql = run.context().irql.get();
-        if irql > DISPATCH {
-            let story = format!("MmProbeAndLockPages at IRQL {irql}.");
-            Violation::verifier(0x70, usize::from(irql), mdl.addr(), story).raise();
-        }
-        // SAFETY: the caller's contract.
-        unsafe { probe_and_lock(run.context(), mdl, AccessMode, Operation) }
-            .unwrap_or_else(|violation| violation.raise());
-    }
-
-    /// Gives up pages that `MmProbeAndLockPages` locked.
-    fn MmUnlockPages(MemoryDescriptorList: PMDL) {
-        run.irql_at_most(DISPATCH);
-        let mdl = MemoryDescriptorList;
-        // SAFETY: the caller's contract.
-        unsafe { unlock(run.context(), mdl) }.unwrap_or_else(|violation| violation.raise());
-    }
-
     /// Maps the pages of an MDL; null when that is not possible, as it is not for pages that are
     /// not one piece of the host's memory.
     fn MmMapLockedPagesSpecifyCache(MemoryDescriptorList: PMDL, AccessMode: KPROCESSOR_MODE, CacheType: MEMORY_CACHING_TYPE, RequestedAddress: PVOID, BugCheckOnFailure: ULONG, Priority: ULONG) -> PVOID {
@@ -64,8 +41,16 @@ exports! { run;
             let story = "MmMapLockedPagesSpecifyCache with BugCheckOnFailure: it should be FALSE.";
             Violation::verifier(0x82, mdl.addr(), 0, story).raise();
         }
+        let context = run.context();
         // SAFETY: the caller's contract.
-        unsafe { map(run.context(), mdl) }
+        let bytes = unsafe { (*mdl).ByteCount } as usize;
+        if context.frame.get().owner == Owner::Driver
+            && context.machine.shall_fail(AllocationKind::Mapping, bytes, 0)
+        {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: as above.
+        unsafe { map(context, mdl) }
     }
 
     /// The old form of `MmMapLockedPagesSpecifyCache`; Driver Verifier stops for it.
@@ -99,31 +84,41 @@ exports! { run;
 
 /// # Safety
 /// `mdl` is valid.
-unsafe fn flags(mdl: PMDL) -> u32 {
+pub(super) unsafe fn flags(mdl: PMDL) -> u32 {
     // SAFETY: the caller's contract.
     u32::from(unsafe { (*mdl).MdlFlags }.cast_unsigned())
 }
 
 /// # Safety
 /// `mdl` is valid and the caller's.
-unsafe fn set(mdl: PMDL, bits: u32) {
+pub(super) unsafe fn set(mdl: PMDL, bits: u32) {
     // SAFETY: the caller's contract.
     unsafe { (*mdl).MdlFlags |= bits as CSHORT };
 }
 
 /// # Safety
 /// `mdl` is valid and the caller's.
-unsafe fn clear(mdl: PMDL, bits: u32) {
+pub(super) unsafe fn clear(mdl: PMDL, bits: u32) {
     // SAFETY: the caller's contract.
     unsafe { (*mdl).MdlFlags &= !(bits as CSHORT) };
 }
 
-/// The frame that a label's page stands for.
+/// The frame that a page of a label, or of a mapping, stands for.
 fn label_frame(context: &Context, page: usize) -> Option<PFN_NUMBER> {
-    let labels = lock(&context.machine.memory.labels);
-    labels.iter().find_map(|(&base, frames)| {
+    let find = |base: usize, frames: &[PFN_NUMBER]| {
         let index = page.checked_sub(base)? / PAGE;
         frames.get(index).copied()
+    };
+    let memory = &context.machine.memory;
+    let label = {
+        let labels = lock(&memory.labels);
+        labels.iter().find_map(|(&base, frames)| find(base, frames))
+    };
+    label.or_else(|| {
+        let mappings = lock(&memory.mappings);
+        mappings
+            .values()
+            .find_map(|(base, frames)| find(*base, frames))
     })
 }
 
@@ -132,7 +127,7 @@ fn label_frame(context: &Context, page: usize) -> Option<PFN_NUMBER> {
 ///
 /// # Safety
 /// `mdl` is valid with room for its pages; its address is a label or memory that outlives the MDL.
-unsafe fn fill_frames(context: &Context, mdl: PMDL) {
+pub(super) unsafe fn fill_frames(context: &Context, mdl: PMDL) {
     // SAFETY: the caller's contract.
     let (base, pages) = unsafe {
         let start = (*mdl).StartVa;
@@ -148,6 +143,9 @@ unsafe fn fill_frames(context: &Context, mdl: PMDL) {
     for index in 0..pages {
         let page = base.wrapping_byte_add(index * PAGE);
         let frame = label_frame(context, page.addr()).unwrap_or_else(|| {
+            if page.addr() >= SYSTEM_RANGE_START {
+                nothing_there(page.addr());
+            }
             let pfn = context
                 .machine
                 .memory
@@ -161,7 +159,14 @@ unsafe fn fill_frames(context: &Context, mdl: PMDL) {
     remember_host_frames(context, mdl, made);
 }
 
-fn remember_host_frames(context: &Context, mdl: PMDL, made: Vec<PFN_NUMBER>) {
+/// No page is at a system address.
+fn nothing_there(address: usize) -> ! {
+    let story = format!("The pages at {address:#x} were to be described, and nothing is there.");
+    let parameters = [address as u64, 0, 0, 0];
+    Violation::new(codes::PAGE_FAULT_IN_NONPAGED_AREA, parameters, story).raise()
+}
+
+pub(super) fn remember_host_frames(context: &Context, mdl: PMDL, made: Vec<PFN_NUMBER>) {
     let old = {
         let mut table = lock(&context.machine.memory.mdls);
         table
@@ -180,96 +185,6 @@ fn drop_frames(context: &Context, frames: Vec<PFN_NUMBER>) {
             }
         });
     }
-}
-
-/// # Safety
-/// As for `MmProbeAndLockPages`.
-unsafe fn probe_and_lock(
-    context: &Context,
-    mdl: PMDL,
-    mode: KPROCESSOR_MODE,
-    operation: LOCK_OPERATION,
-) -> Result<(), Violation> {
-    // SAFETY: the caller's contract.
-    unsafe {
-        let wrong = MDL_PAGES_LOCKED
-            | MDL_MAPPED_TO_SYSTEM_VA
-            | MDL_SOURCE_IS_NONPAGED_POOL
-            | MDL_PARTIAL
-            | MDL_IO_SPACE;
-        if flags(mdl) & wrong != 0 {
-            let story = "MmProbeAndLockPages on an MDL that is locked, mapped, partial or of nonpaged pool.";
-            return Err(Violation::verifier(
-                0xB0,
-                mdl.addr(),
-                flags(mdl) as usize,
-                story,
-            ));
-        }
-        let start = (*mdl).StartVa.addr() + (*mdl).ByteOffset as usize;
-        let end = start.checked_add((*mdl).ByteCount as usize);
-        let user = i32::from(mode) != _MODE::KernelMode;
-        if user && end.is_none_or(|end| end > USER_LIMIT) || start < PAGE {
-            let story = format!(
-                "MmProbeAndLockPages raised STATUS_ACCESS_VIOLATION for {} bytes at {start:#x}, and nobody caught it.",
-                (*mdl).ByteCount
-            );
-            let parameters = [0xC000_0005, start as u64, 0, 0];
-            return Err(Violation::new(
-                codes::KMODE_EXCEPTION_NOT_HANDLED,
-                parameters,
-                story,
-            ));
-        }
-        fill_frames(context, mdl);
-        set(mdl, MDL_PAGES_LOCKED);
-        if operation != _LOCK_OPERATION::IoReadAccess {
-            set(mdl, MDL_WRITE_OPERATION);
-        }
-    }
-    Ok(())
-}
-
-/// # Safety
-/// As for `MmUnlockPages`.
-unsafe fn unlock(context: &Context, mdl: PMDL) -> Result<(), Violation> {
-    // SAFETY: the caller's contract.
-    let bits = unsafe { flags(mdl) };
-    let address = mdl.addr();
-    if bits & MDL_PARTIAL != 0 {
-        let story = "MmUnlockPages on a partial MDL: the pages belong to its source.";
-        return Err(Violation::verifier(0xB4, address, bits as usize, story));
-    }
-    if bits & MDL_SOURCE_IS_NONPAGED_POOL != 0 {
-        let story = "MmUnlockPages on an MDL of nonpaged pool.";
-        return Err(Violation::verifier(0x7D, address, bits as usize, story));
-    }
-    if bits & MDL_PAGES_LOCKED == 0 {
-        let story = "MmUnlockPages on an MDL whose pages are not locked.";
-        return Err(Violation::verifier(0x7C, address, bits as usize, story));
-    }
-    {
-        let table = lock(&context.machine.memory.mdls);
-        if table.0.get(&address).is_some_and(|record| record.users > 0) {
-            let story = "Pages were unlocked, and an IRP in flight still uses their MDL.";
-            return Err(Violation::verifier(
-                codes::strict::MDL_IN_USE,
-                address,
-                0,
-                story,
-            ));
-        }
-        table.may_be_released(address)?;
-    }
-    // SAFETY: the caller's contract.
-    unsafe {
-        if bits & MDL_MAPPED_TO_SYSTEM_VA != 0 {
-            unmap(context, mdl);
-        }
-        clear(mdl, MDL_PAGES_LOCKED | MDL_WRITE_OPERATION);
-    }
-    remember_host_frames(context, mdl, Vec::new());
-    Ok(())
 }
 
 /// # Safety
@@ -293,12 +208,28 @@ unsafe fn map(context: &Context, mdl: PMDL) -> PVOID {
     unsafe {
         (*mdl).MappedSystemVa = address;
         set(mdl, MDL_MAPPED_TO_SYSTEM_VA);
+        remember_mapping(context, mdl);
         if bits & MDL_PARTIAL != 0 {
             set(mdl, MDL_PARTIAL_HAS_BEEN_MAPPED);
             lock(&context.machine.memory.mdls).mapped(mdl.addr(), true);
         }
     }
     address
+}
+
+/// Notes which frames a mapping leads to, so that who describes the mapped addresses again gets the
+/// same ones.
+///
+/// # Safety
+/// `mdl` is mapped.
+unsafe fn remember_mapping(context: &Context, mdl: PMDL) {
+    // SAFETY: the caller's contract; the array has as many numbers as the range has pages.
+    let (base, frames) = unsafe {
+        let (offset, bytes) = ((*mdl).ByteOffset as usize, (*mdl).ByteCount as usize);
+        let frames = std::slice::from_raw_parts(mdl_pfns(mdl), span_pages(offset, bytes));
+        ((*mdl).MappedSystemVa.addr() - offset, frames.to_vec())
+    };
+    lock(&context.machine.memory.mappings).insert(mdl.addr(), (base, frames));
 }
 
 /// The host's address of an MDL's first byte, if its frames are one piece of host memory.
@@ -322,13 +253,14 @@ unsafe fn host_address(context: &Context, mdl: PMDL) -> Option<PVOID> {
 
 /// # Safety
 /// `mdl` is mapped and the caller's.
-unsafe fn unmap(context: &Context, mdl: PMDL) {
+pub(super) unsafe fn unmap(context: &Context, mdl: PMDL) {
     // SAFETY: the caller's contract.
     unsafe {
         if flags(mdl) & MDL_PARTIAL_HAS_BEEN_MAPPED != 0 {
             lock(&context.machine.memory.mdls).mapped(mdl.addr(), false);
         }
         clear(mdl, MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL_HAS_BEEN_MAPPED);
+        lock(&context.machine.memory.mappings).remove(&mdl.addr());
         (*mdl).MappedSystemVa = std::ptr::null_mut();
     }
 }
@@ -352,36 +284,5 @@ pub(super) unsafe fn prepare_for_reuse(context: &Context, mdl: PMDL) {
             let story = "IoFreeMdl on an MDL whose pages are still mapped.";
             Violation::verifier(0xB8, mdl.addr(), flags(mdl) as usize, story).raise();
         }
-    }
-}
-
-/// An MDL over memory of the kernel's, its pages locked: what the I/O manager makes for direct I/O.
-///
-/// # Safety
-/// The memory outlives the MDL.
-pub(crate) unsafe fn lock_kernel_buffer(
-    context: &Context,
-    owner: Owner,
-    buffer: PVOID,
-    length: ULONG,
-) -> PMDL {
-    let mdl = super::mdl::allocate(context, owner, buffer, length);
-    // SAFETY: a fresh MDL; the caller's contract.
-    unsafe {
-        fill_frames(context, mdl);
-        set(mdl, MDL_PAGES_LOCKED);
-    }
-    mdl
-}
-
-/// Undoes [`lock_kernel_buffer`].
-///
-/// # Safety
-/// Nobody uses the MDL any longer.
-pub(crate) unsafe fn release_kernel_buffer(context: &Context, mdl: PMDL) {
-    // SAFETY: the caller's contract.
-    unsafe {
-        unlock(context, mdl).unwrap_or_else(|violation| violation.raise());
-        super::mdl::free(context, mdl);
     }
 }

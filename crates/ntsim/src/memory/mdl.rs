@@ -119,6 +119,11 @@ impl MdlTable {
         Ok(())
     }
 
+    /// Pages that an MDL was allocated for; `None` if it is memory of the driver's own.
+    pub(super) fn room(&self, mdl: usize) -> Option<usize> {
+        self.0.get(&mdl).map(|record| record.capacity)
+    }
+
     pub(crate) fn leaks_of(&self, driver: DriverId) -> Vec<String> {
         let records = self.0.values();
         let leaked =
@@ -254,6 +259,7 @@ pub(super) unsafe fn free(context: &Context, mdl: PMDL) {
         }
     };
     let record = removed.unwrap_or_else(|violation| violation.raise());
+    machine.memory.user().orphan(mdl.addr());
     machine.memory.with_frames_mut(|frames| {
         for &pfn in &record.host_frames {
             frames.remove(pfn);

@@ -1,4 +1,4 @@
-//! Memory: page frames, pool, memory descriptor lists.
+//! Memory: page frames, pool, memory descriptor lists, user memory.
 //!
 //! Virtual addresses of transfer buffers and page frame numbers are *labels*: pointers without
 //! provenance and scattered numbers that nothing can dereference. A table maps a frame to the
@@ -7,23 +7,30 @@
 
 mod block;
 mod frames;
+mod locking;
 mod lookaside;
 mod map;
 mod mdl;
 mod pool;
+mod raise;
+mod user;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 pub(crate) use block::Blocks;
 pub use frames::{FrameSet, FrameTable, Placement, allocate_frames, with_frames};
 pub use mdl::{build_mdl, free_mdl, mdl_pfns};
 pub use pool::{pool_allocate, pool_allocate_cache_aligned, pool_blocks, pool_free};
+pub use raise::{xfersplit_guarded_probe_and_lock, xfersplit_user_probe_address};
+pub use user::{Keeper, LockCounts, LockLimits, Protection, USER_PROBE_ADDRESS, UserSpace};
 
+pub(crate) use locking::{lock_buffer, release_buffer};
 pub(crate) use lookaside::Lists;
-pub(crate) use map::{lock_kernel_buffer, release_kernel_buffer};
 pub(crate) use mdl::{MdlTable, span_pages};
 pub(crate) use pool::PoolTable;
+pub(crate) use raise::try_probe_and_lock;
+pub(crate) use user::UserMemory;
 
 use crate::abi::{PAGE_SIZE, PVOID};
 use crate::machine::table::AddressMap;
@@ -31,6 +38,7 @@ use crate::machine::{self};
 
 /// This module's parts of the export table.
 pub(crate) const TABLES: &[&[crate::export::Export]] = &[
+    locking::TABLE,
     lookaside::TABLE,
     map::TABLE,
     mdl::exports::TABLE,
@@ -39,6 +47,7 @@ pub(crate) const TABLES: &[&[crate::export::Export]] = &[
 
 /// The exports of this module.
 pub mod exports {
+    pub use super::locking::*;
     pub use super::lookaside::*;
     pub use super::map::*;
     pub use super::mdl::exports::*;
@@ -58,8 +67,11 @@ pub(crate) struct Memory {
     pub(crate) pool: Mutex<PoolTable>,
     pub(crate) mdls: Mutex<MdlTable>,
     pub(crate) lists: Mutex<Lists>,
+    user: Mutex<UserMemory>,
     /// Labels that stand for frames: first page's address to the frames from there on.
     labels: Mutex<AddressMap<Vec<u64>>>,
+    /// Mappings of locked pages, by their MDL: first page's address and frames.
+    mappings: Mutex<AddressMap<(usize, Vec<u64>)>>,
     pub(crate) blocks: Blocks,
 }
 
@@ -71,7 +83,9 @@ impl Memory {
             pool: Mutex::default(),
             mdls: Mutex::default(),
             lists: Mutex::default(),
+            user: Mutex::default(),
             labels: Mutex::default(),
+            mappings: Mutex::default(),
             blocks: Blocks::default(),
         }
     }
@@ -82,6 +96,10 @@ impl Memory {
 
     pub(crate) fn with_frames_mut<R>(&self, f: impl FnOnce(&mut FrameTable) -> R) -> R {
         f(&mut self.frames.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn user(&self) -> MutexGuard<'_, UserMemory> {
+        machine::lock(&self.user)
     }
 
     fn reserve(&self, pages: usize) -> usize {

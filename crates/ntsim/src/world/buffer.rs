@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::abi::{PFN_NUMBER, PVOID};
 use crate::machine::Owner;
-use crate::memory::{self, FrameSet, Placement};
+use crate::memory::{self, FrameSet, Keeper, Placement};
 use crate::port::{Direction, pattern_byte, placement_of};
 
 const PAGE: usize = 4096;
@@ -31,7 +31,7 @@ pub struct Buffer(Arc<Inner>);
 struct Inner {
     pfns: Vec<PFN_NUMBER>,
     /// Owns the frames behind the numbers.
-    _frames: Vec<FrameSet>,
+    _frames: Arc<Vec<FrameSet>>,
     /// Label of the first page.
     base: PVOID,
     offset: usize,
@@ -67,6 +67,18 @@ fn used(layout: Layout, set: &FrameSet) -> &[PFN_NUMBER] {
 
 impl Buffer {
     pub(super) fn new(length: usize, page_offset: usize, layout: Layout) -> Self {
+        Self::placed(length, page_offset, layout, |pfns, _| {
+            memory::reserve_va(pfns.len())
+        })
+    }
+
+    /// A buffer whose address `place` chooses, given its frames and what owns them.
+    pub(super) fn placed(
+        length: usize,
+        page_offset: usize,
+        layout: Layout,
+        place: impl FnOnce(&[PFN_NUMBER], &Keeper) -> PVOID,
+    ) -> Self {
         assert!(page_offset < PAGE, "the offset is one into the first page");
         let pages = (page_offset + length).div_ceil(PAGE).max(1);
         let whole = |placement| vec![memory::allocate_frames(pages, placement)];
@@ -87,14 +99,14 @@ impl Buffer {
                 (runs, None)
             }
         };
+        let used = frames.iter().flat_map(|set| used(layout, set));
+        let pfns: Vec<PFN_NUMBER> = used.copied().collect();
+        let frames = Arc::new(frames);
+        let keeper: Keeper = frames.clone();
         Self(Arc::new(Inner {
-            pfns: frames
-                .iter()
-                .flat_map(|set| used(layout, set))
-                .copied()
-                .collect(),
+            base: place(&pfns, &keeper),
+            pfns,
             _frames: frames,
-            base: memory::reserve_va(pages),
             offset: page_offset,
             length,
             period,

@@ -10,8 +10,10 @@ use crate::abi::PDRIVER_OBJECT;
 use crate::class;
 use crate::io;
 use crate::machine::{AllocationCounts, BugCheck, Clock, Config, Machine};
+use crate::memory::LockLimits;
 use crate::pnp::{self, Devnode, Driver};
 use crate::port::{Disk, Hba, Port, PortObjects};
+use crate::ps;
 use crate::registry::{Kind, Registry, Value};
 
 /// The instance that a world's disk has on its bus.
@@ -50,6 +52,7 @@ type Preparation = Box<dyn FnOnce(&Arc<Port>) + Send>;
 /// A world in the making.
 pub struct World {
     driver: Option<Driver>,
+    function: Option<Driver>,
     clock: Clock,
     seed: Option<u64>,
     disk: Disk,
@@ -60,6 +63,7 @@ pub struct World {
     sender: Sender,
     class_above: bool,
     stack_limit: Option<usize>,
+    lock_limits: LockLimits,
     settings: Vec<(String, Value)>,
     service_settings: Vec<(String, Value)>,
     prepare: Vec<Preparation>,
@@ -71,6 +75,7 @@ impl World {
     pub fn new(driver: impl Into<Option<Driver>>) -> Self {
         Self {
             driver: driver.into(),
+            function: None,
             clock: Clock::Deterministic { seed: 1 },
             seed: None,
             disk: Disk::memory(1 << 17, 512),
@@ -81,6 +86,7 @@ impl World {
             sender: Sender::OneToOne,
             class_above: false,
             stack_limit: None,
+            lock_limits: LockLimits::default(),
             settings: Vec::new(),
             service_settings: Vec::new(),
             prepare: Vec::new(),
@@ -159,6 +165,21 @@ impl World {
         self
     }
 
+    /// Makes `driver` the function driver, above the driver under test, in a stack of
+    /// [`StackKind::Port`]. Requests go to it. It is under test too, and is unloaded at the end.
+    #[must_use]
+    pub fn function(mut self, driver: Driver) -> Self {
+        self.function = Some(driver);
+        self
+    }
+
+    /// How many pages of user memory may be locked at a time; no limit if not said.
+    #[must_use]
+    pub fn lock_limits(mut self, limits: LockLimits) -> Self {
+        self.lock_limits = limits;
+        self
+    }
+
     /// Bytes of stack at which a thread overflows; the machine's own limit if not said.
     #[must_use]
     pub fn stack_limit(mut self, bytes: usize) -> Self {
@@ -225,8 +246,9 @@ impl World {
         machine: &Arc<Machine>,
         scenario: impl FnOnce(&Stack) -> T,
     ) -> (T, Report) {
-        let driver = self.driver.clone();
+        let drivers = [self.function.clone(), self.driver.clone()];
         self.write_settings(machine);
+        machine.limit_locked_pages(self.lock_limits);
         let started_at = machine.now();
         let (stack, neighbours) = self.build(Arc::clone(machine));
         let at_start = machine.allocations();
@@ -234,11 +256,12 @@ impl World {
         let at_end = machine.allocations();
         let port = stack.take_down();
         neighbours.delete();
-        if let Some(driver) = driver {
+        for driver in drivers.into_iter().flatten() {
             driver.unload().unwrap_or_else(|status| {
                 panic!("the driver could not be unloaded: status {status:#x}")
             });
         }
+        ps::end_all(machine);
         let report = report(machine, &port, &stack, (at_start, at_end), started_at);
         (value, report)
     }
@@ -287,6 +310,10 @@ impl World {
         if let Some((function, _)) = &class {
             builder = builder.function(function);
         }
+        if let Some(function) = &self.function {
+            assert!(class.is_none(), "a device has one function driver");
+            builder = builder.function(function);
+        }
         builder = match (&self.driver, self.kind) {
             (None, _) => builder,
             (Some(driver), StackKind::Port | StackKind::Disk) => builder.lower(driver),
@@ -304,7 +331,7 @@ impl World {
         } else {
             places.top
         };
-        let bare = self.driver.is_none() && self.kind == StackKind::Port;
+        let bare = self.driver.is_none() && self.function.is_none() && self.kind == StackKind::Port;
         let stack = Stack::new(Parts {
             machine,
             port,
@@ -371,6 +398,7 @@ fn report(
         allocations: machine.allocations(),
         allocations_at_start,
         allocations_at_end,
+        locks: machine.lock_counts(),
         stack_high_water: machine.stack_high_water(),
         sent,
         finished,

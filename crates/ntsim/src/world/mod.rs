@@ -37,6 +37,7 @@ mod report;
 mod scsi;
 mod stack;
 mod transfer;
+mod user;
 
 pub use crate::io::Arrival;
 pub use buffer::Buffer;
@@ -49,3 +50,4 @@ pub use report::Report;
 pub use scsi::{PendingScsi, Scsi, ScsiDone, read_write_cdb};
 pub use stack::Stack;
 pub use transfer::{Pending, Transfer};
+pub use user::{UserBuffer, UserTransfer};

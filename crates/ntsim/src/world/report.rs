@@ -2,6 +2,7 @@
 
 use crate::class::ClassCounts;
 use crate::machine::AllocationCounts;
+use crate::memory::LockCounts;
 use crate::port::{FaultCounts, PortCounts, ViolationRecord};
 
 /// Totals of a run, taken after the device was removed and the driver unloaded.
@@ -21,6 +22,8 @@ pub struct Report {
     pub allocations_at_start: AllocationCounts,
     /// The same at the moment when the scenario ended.
     pub allocations_at_end: AllocationCounts,
+    /// What was locked of user memory.
+    pub locks: LockCounts,
     /// The most stack that anything used, in bytes.
     pub stack_high_water: usize,
     /// Requests that the scenario sent.

@@ -213,6 +213,10 @@ enum Kind<'s> {
 }
 
 impl Pending<'_> {
+    pub(super) fn irp(envelope: Envelope) -> Self {
+        Self(Kind::Irp(envelope))
+    }
+
     /// What `IofCallDriver` returned.
     pub fn returned(&self) -> NTSTATUS {
         match &self.0 {

@@ -3,6 +3,7 @@
 use super::super::error::LoadError;
 use super::super::file::Import;
 use super::{print, runtime, wdfldr};
+use crate::abi::MmUserProbeAddress;
 use crate::ntddk;
 
 /// A variable of the kernel: importing it gives its address.
@@ -13,7 +14,6 @@ struct Variable(*const ());
 unsafe impl Sync for Variable {}
 
 static PROCESSORS: u8 = 1;
-static USER_PROBE_ADDRESS: u64 = 0x0000_7FFF_FFFF_0000;
 static HIGHEST_USER_ADDRESS: u64 = 0x0000_7FFF_FFFE_FFFF;
 static SYSTEM_RANGE_START: u64 = 0xFFFF_8000_0000_0000;
 /// Build 19045, free.
@@ -26,7 +26,7 @@ static VARIABLES: [(&str, Variable); 5] = [
     ),
     (
         "MmUserProbeAddress",
-        Variable((&raw const USER_PROBE_ADDRESS).cast()),
+        Variable((&raw const MmUserProbeAddress).cast()),
     ),
     (
         "MmHighestUserAddress",

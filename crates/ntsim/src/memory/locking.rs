@@ -1,0 +1,391 @@
+//! Locking pages: `MmProbeAndLockPages` and its counterpart.
+//!
+//! User memory is locked in the current process, page by page, within the limits of the process and
+//! of the machine, or not at all. `MmProbeAndLockPages` says no by raising an exception, and only a
+//! caller that wants to hear it does: here that is a [`Raised`], and [`super::raise`] says where
+//! it goes.
+
+use super::map::{clear, fill_frames, flags, remember_host_frames, set, unmap};
+use super::mdl::mdl_pfns;
+use super::raise::Raised;
+use super::user::{self, Locked, Page, Protection, USER_PROBE_ADDRESS, UserMemory};
+use super::{PAGE, span_pages};
+use crate::abi::{
+    _LOCK_OPERATION, _MODE, APC_LEVEL, KIRQL, KPROCESSOR_MODE, LOCK_OPERATION, MDL_IO_SPACE,
+    MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_PARTIAL, MDL_SOURCE_IS_NONPAGED_POOL,
+    MDL_WRITE_OPERATION, PMDL, PVOID, STATUS_ACCESS_VIOLATION, STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_WORKING_SET_QUOTA, ULONG,
+};
+use crate::export::exports;
+use crate::machine::context::{Context, DISPATCH};
+use crate::machine::{AllocationKind, Owner, Violation, codes, lock};
+use crate::ps::ProcessId;
+
+exports! { run;
+    /// Makes the pages of a range resident, locks them, and fills in their frames. Raises for a
+    /// range that cannot be locked; see [`super::raise`].
+    fn MmProbeAndLockPages(MemoryDescriptorList: PMDL, AccessMode: KPROCESSOR_MODE, Operation: LOCK_OPERATION) {
+        // SAFETY: the caller's contract.
+        let done = unsafe { probe_and_lock(run.context(), MemoryDescriptorList, AccessMode, Operation) };
+        done.unwrap_or_else(|raised| raised.unhandled());
+    }
+
+    /// Gives up pages that `MmProbeAndLockPages` locked, in whatever process.
+    fn MmUnlockPages(MemoryDescriptorList: PMDL) {
+        run.irql_at_most(DISPATCH);
+        let mdl = MemoryDescriptorList;
+        // SAFETY: the caller's contract.
+        unsafe { unlock(run.context(), mdl) }.unwrap_or_else(|violation| violation.raise());
+    }
+}
+
+/// What is to be locked.
+struct Request {
+    process: ProcessId,
+    mdl: PMDL,
+    /// Address of the first byte.
+    start: usize,
+    bytes: usize,
+    /// Whether a device or the driver will write there.
+    write: bool,
+}
+
+impl Request {
+    /// Addresses of its pages.
+    fn pages(&self) -> impl Iterator<Item = usize> + use<> {
+        let first = self.start & !(PAGE - 1);
+        (0..span_pages(self.start, self.bytes)).map(move |index| first + index * PAGE)
+    }
+
+    fn refused(&self, status: crate::abi::NTSTATUS, why: &str) -> Raised {
+        let story = format!("{} bytes at {:#x}: {why}", self.bytes, self.start);
+        Raised::new(status, self.start, story)
+    }
+}
+
+/// # Safety
+/// As for `MmProbeAndLockPages`.
+pub(super) unsafe fn probe_and_lock(
+    context: &Context,
+    mdl: PMDL,
+    mode: KPROCESSOR_MODE,
+    operation: LOCK_OPERATION,
+) -> Result<(), Raised> {
+    // SAFETY: the caller's contract.
+    let (start, bytes) = unsafe {
+        check_mdl(context, mdl);
+        let start = (*mdl)
+            .StartVa
+            .addr()
+            .wrapping_add((*mdl).ByteOffset as usize);
+        (start, (*mdl).ByteCount as usize)
+    };
+    let request = Request {
+        process: context.process.get(),
+        mdl,
+        start,
+        bytes,
+        write: operation != _LOCK_OPERATION::IoReadAccess,
+    };
+    let user_mode = i32::from(mode) != _MODE::KernelMode;
+    let end = start.checked_add(bytes);
+    let result = if user_mode && (bytes == 0 || end.is_none_or(|end| end > USER_PROBE_ADDRESS)) {
+        Err(request.refused(
+            STATUS_ACCESS_VIOLATION,
+            "the range is not below MmUserProbeAddress.",
+        ))
+    } else if user_mode || request.is_user(context) {
+        // SAFETY: the caller's contract.
+        unsafe { lock_user(context, &request) }
+    } else {
+        // SAFETY: as above.
+        unsafe { lock_kernel(context, &request) };
+        Ok(())
+    };
+    if result.is_err() {
+        context.machine.memory.user().counts.raised += 1;
+    }
+    result
+}
+
+/// The rules about the MDL itself.
+///
+/// # Safety
+/// `mdl` is valid.
+unsafe fn check_mdl(context: &Context, mdl: PMDL) {
+    let irql = context.irql.get();
+    if irql > DISPATCH {
+        let story = format!("MmProbeAndLockPages at IRQL {irql}.");
+        Violation::verifier(0x70, usize::from(irql), mdl.addr(), story).raise();
+    }
+    // SAFETY: the caller's contract.
+    let (bits, pages) = unsafe {
+        let (offset, bytes) = ((*mdl).ByteOffset as usize, (*mdl).ByteCount as usize);
+        (flags(mdl), span_pages(offset, bytes))
+    };
+    let wrong = MDL_PAGES_LOCKED
+        | MDL_MAPPED_TO_SYSTEM_VA
+        | MDL_SOURCE_IS_NONPAGED_POOL
+        | MDL_PARTIAL
+        | MDL_IO_SPACE;
+    if bits & wrong != 0 {
+        let story =
+            "MmProbeAndLockPages on an MDL that is locked, mapped, partial or of nonpaged pool.";
+        Violation::verifier(0xB0, mdl.addr(), bits as usize, story).raise();
+    }
+    let room = lock(&context.machine.memory.mdls).room(mdl.addr());
+    if let Some(room) = room.filter(|&room| room < pages) {
+        let story = format!(
+            "MmProbeAndLockPages for {pages} pages with an MDL that was allocated for {room}: frame \
+             numbers would be written behind it."
+        );
+        let parameters = [mdl.addr() as u64, pages as u64, room as u64, 0x24];
+        let code = codes::SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION;
+        Violation::new(code, parameters, story).raise();
+    }
+}
+
+impl Request {
+    /// Whether the address is one of user memory: kernel code may lock that too, without a probe.
+    fn is_user(&self, context: &Context) -> bool {
+        self.start < PAGE
+            || user::is_user(self.start)
+            || context
+                .machine
+                .memory
+                .user()
+                .page(self.process, self.start)
+                .is_some()
+    }
+
+    /// Whether a page may be used so. In user memory the access mode makes no difference
+    /// [ReactOS, mdlsup.c: kernel callers are held to a page's protection too].
+    fn allows(&self, page: &Page) -> bool {
+        match page.protection {
+            Protection::ReadWrite => true,
+            Protection::ReadOnly => !self.write,
+            Protection::NoAccess => false,
+        }
+    }
+}
+
+/// # Safety
+/// As for `MmProbeAndLockPages`.
+unsafe fn lock_user(context: &Context, request: &Request) -> Result<(), Raised> {
+    let irql = context.irql.get();
+    if irql > APC_LEVEL as KIRQL {
+        let story = format!(
+            "MmProbeAndLockPages at IRQL {irql} for user memory, {} bytes at {:#x}: that can be \
+             paged out, so APC_LEVEL is the highest.",
+            request.bytes, request.start
+        );
+        let access = u64::from(request.write);
+        let parameters = [request.start as u64, u64::from(irql), access, 0];
+        Violation::new(codes::IRQL_NOT_LESS_OR_EQUAL, parameters, story).raise();
+    }
+    let frame = context.frame.get();
+    let pages = span_pages(request.start, request.bytes);
+    if frame.owner == Owner::Driver
+        && context
+            .machine
+            .shall_fail(AllocationKind::LockedPages, pages * PAGE, 0)
+    {
+        return Err(request.refused(STATUS_INSUFFICIENT_RESOURCES, "low resources."));
+    }
+    let pages = {
+        let mut user = context.machine.memory.user();
+        let pages = request.probe(&user)?;
+        request.lock_all(&mut user, &pages)?;
+        user.remember(Locked {
+            process: request.process,
+            mdl: request.mdl.addr(),
+            pages: pages.clone(),
+            driver: frame.driver,
+            call: context.call.get(),
+        });
+        pages
+    };
+    // SAFETY: the caller's contract; the array has room for them, which was checked.
+    unsafe {
+        for (index, page) in pages.iter().enumerate() {
+            mdl_pfns(request.mdl).add(index).write(page.pfn);
+        }
+        (*request.mdl).Process = request.process.object().cast();
+        mark_locked(request);
+    }
+    Ok(())
+}
+
+impl Request {
+    /// Looks at every page before any is locked.
+    fn probe(&self, user: &UserMemory) -> Result<Vec<Page>, Raised> {
+        let mut pages = Vec::new();
+        for address in self.pages() {
+            let page = user.page(self.process, address);
+            let Some(page) = page.filter(|page| self.allows(page)) else {
+                let why = format!(
+                    "the page at {address:#x} {} in the current process.",
+                    if page.is_some() {
+                        "does not allow it"
+                    } else {
+                        "is not there"
+                    }
+                );
+                return Err(self.refused(STATUS_ACCESS_VIOLATION, &why));
+            };
+            pages.push(page.clone());
+        }
+        Ok(pages)
+    }
+
+    /// Locks all pages, or none.
+    fn lock_all(&self, user: &mut UserMemory, pages: &[Page]) -> Result<(), Raised> {
+        if pages.len() > user.quota(self.process) {
+            let why = "the process may not lock as many pages more.";
+            return Err(self.refused(STATUS_WORKING_SET_QUOTA, why));
+        }
+        for (index, page) in pages.iter().enumerate() {
+            if !user.lock_page(self.process, page) {
+                for page in &pages[..index] {
+                    user.unlock_page(self.process, page);
+                }
+                let why = format!("there is room for {index} locked pages more.");
+                return Err(self.refused(STATUS_INSUFFICIENT_RESOURCES, &why));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// # Safety
+/// As for `MmProbeAndLockPages`.
+unsafe fn lock_kernel(context: &Context, request: &Request) {
+    if context.frame.get().owner == Owner::Driver {
+        context.machine.memory.user().counts.kernel_ranges += 1;
+    }
+    // SAFETY: the caller's contract.
+    unsafe {
+        fill_frames(context, request.mdl);
+        mark_locked(request);
+    }
+}
+
+/// # Safety
+/// The MDL is valid and its frames are filled in.
+unsafe fn mark_locked(request: &Request) {
+    let write = if request.write {
+        MDL_WRITE_OPERATION
+    } else {
+        0
+    };
+    // SAFETY: the caller's contract.
+    unsafe {
+        clear(request.mdl, MDL_WRITE_OPERATION);
+        set(request.mdl, MDL_PAGES_LOCKED | write);
+    }
+}
+
+/// # Safety
+/// As for `MmUnlockPages`.
+unsafe fn unlock(context: &Context, mdl: PMDL) -> Result<(), Violation> {
+    // SAFETY: the caller's contract.
+    let bits = unsafe { flags(mdl) };
+    let address = mdl.addr();
+    if bits & MDL_PARTIAL != 0 {
+        let story = "MmUnlockPages on a partial MDL: the pages belong to its source.";
+        return Err(Violation::verifier(0xB4, address, bits as usize, story));
+    }
+    if bits & MDL_SOURCE_IS_NONPAGED_POOL != 0 {
+        let story = "MmUnlockPages on an MDL of nonpaged pool.";
+        return Err(Violation::verifier(0x7D, address, bits as usize, story));
+    }
+    if bits & MDL_PAGES_LOCKED == 0 {
+        let story = "MmUnlockPages on an MDL whose pages are not locked.";
+        return Err(Violation::verifier(0x7C, address, bits as usize, story));
+    }
+    {
+        let table = lock(&context.machine.memory.mdls);
+        if table.0.get(&address).is_some_and(|record| record.users > 0) {
+            let story = "Pages were unlocked, and an IRP in flight still uses their MDL.";
+            return Err(Violation::verifier(
+                codes::strict::MDL_IN_USE,
+                address,
+                0,
+                story,
+            ));
+        }
+        table.may_be_released(address)?;
+    }
+    // SAFETY: the caller's contract.
+    unsafe {
+        if bits & MDL_MAPPED_TO_SYSTEM_VA != 0 {
+            unmap(context, mdl);
+        }
+        clear(mdl, MDL_PAGES_LOCKED | MDL_WRITE_OPERATION);
+        (*mdl).Process = std::ptr::null_mut();
+    }
+    give_back(context, address);
+    remember_host_frames(context, mdl, Vec::new());
+    Ok(())
+}
+
+/// Gives up the pages of user memory that an MDL has locked.
+fn give_back(context: &Context, mdl: usize) {
+    let locked = {
+        let mut user = context.machine.memory.user();
+        let locked = user.take(mdl);
+        if let Some(locked) = &locked {
+            for page in &locked.pages {
+                user.unlock_page(locked.process, page);
+            }
+        }
+        locked
+    };
+    // Frames whose addresses are gone go here, after the table has been released.
+    drop(locked);
+}
+
+/// An MDL over a caller's buffer, locked as the I/O manager does it for direct I/O: as kernel code,
+/// so that user addresses are those of the current process and are not probed.
+///
+/// # Errors
+/// The pages cannot be locked.
+///
+/// # Safety
+/// Kernel memory outlives the MDL.
+pub(crate) unsafe fn lock_buffer(
+    context: &Context,
+    owner: Owner,
+    buffer: PVOID,
+    length: ULONG,
+    operation: LOCK_OPERATION,
+) -> Result<PMDL, Raised> {
+    let mdl = super::mdl::allocate(context, owner, buffer, length);
+    // SAFETY: a fresh MDL; the caller's contract.
+    unsafe {
+        match probe_and_lock(
+            context,
+            mdl,
+            _MODE::KernelMode as KPROCESSOR_MODE,
+            operation,
+        ) {
+            Ok(()) => Ok(mdl),
+            Err(raised) => {
+                super::mdl::free(context, mdl);
+                Err(raised)
+            }
+        }
+    }
+}
+
+/// Undoes [`lock_buffer`].
+///
+/// # Safety
+/// Nobody uses the MDL any longer.
+pub(crate) unsafe fn release_buffer(context: &Context, mdl: PMDL) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        unlock(context, mdl).unwrap_or_else(|violation| violation.raise());
+        super::mdl::free(context, mdl);
+    }
+}
