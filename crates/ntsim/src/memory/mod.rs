@@ -29,7 +29,8 @@ pub(crate) use locking::{lock_buffer, release_buffer};
 pub(crate) use lookaside::Lists;
 pub(crate) use mdl::{MdlTable, span_pages};
 pub(crate) use pool::PoolTable;
-pub(crate) use raise::try_probe_and_lock;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+pub(crate) use raise::{Raised, try_probe_and_lock};
 pub(crate) use user::UserMemory;
 
 use crate::abi::{PAGE_SIZE, PVOID};

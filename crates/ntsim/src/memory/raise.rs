@@ -33,6 +33,21 @@ impl Raised {
         }
     }
 
+    /// The same with one more sentence for the report.
+    #[cfg_attr(
+        not(all(target_os = "linux", target_arch = "x86_64", not(miri))),
+        expect(
+            dead_code,
+            reason = "binaries alone have handlers that are not modelled"
+        )
+    )]
+    pub(crate) fn because(mut self, why: &str) -> Self {
+        self.story.push_str(" (");
+        self.story.push_str(why);
+        self.story.push_str(", which is not modelled.)");
+        self
+    }
+
     /// Nobody handles it.
     pub(crate) fn unhandled(self) -> ! {
         let story = format!(

@@ -11,6 +11,7 @@ use object::{FileKind, LittleEndian as LE};
 
 use super::error::LoadError;
 use super::load_config::{self, LoadConfig};
+use super::scopes::{self, Guarded};
 
 /// Bytes in a page.
 pub(super) const PAGE: usize = 4096;
@@ -58,6 +59,8 @@ pub(super) struct Program {
     pub(super) relocations: Vec<usize>,
     pub(super) imports: Vec<Import>,
     pub(super) config: LoadConfig,
+    /// Functions with `__try` blocks.
+    pub(super) guarded: Vec<Guarded>,
 }
 
 impl Program {
@@ -81,6 +84,7 @@ impl Program {
             relocations: Vec::new(),
             imports: Vec::new(),
             config: LoadConfig::default(),
+            guarded: Vec::new(),
         };
         if program.entry == 0 || program.access(program.entry, 1) != Some(Access::Execute) {
             return Err(LoadError::NoEntry);
@@ -99,6 +103,9 @@ impl Program {
         program.imports = program.read_imports(directory(pe::IMAGE_DIRECTORY_ENTRY_IMPORT))?;
         if let Some((address, _)) = directory(pe::IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG) {
             program.config = load_config::read(&program, address)?;
+        }
+        if let Some(functions) = directory(scopes::DIRECTORY) {
+            program.guarded = scopes::read(&program, functions)?;
         }
         Ok(program)
     }

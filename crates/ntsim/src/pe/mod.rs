@@ -28,8 +28,11 @@
 //! export; those are all named at once. `WdfVersionBind` refuses other components and versions with
 //! the status that Windows' gives, and, unlike Windows', the tables of versions before 1.15.
 //!
-//! **What is not modelled.** Structured exceptions: nothing unwinds, and `__try` in an image catches
-//! nothing. The processor's own registers: `gs` does not lead to a `KPCR`, `cr8` cannot be read, so
+//! **Exceptions.** What `MmProbeAndLockPages` raises goes to the `__except` block around the call, which
+//! is found in the image's unwind data, if the block always handles and the call is its function's own.
+//! Any other exception, and any other place, is a bug check.
+//!
+//! **What is not modelled.** Unwinding: filters, `__finally`, and handlers further up the stack. The processor's own registers: `gs` does not lead to a `KPCR`, `cr8` cannot be read, so
 //! code with inlined `KeGetCurrentIrql`, `KeGetCurrentThread` or `KeRaiseIrql` of C headers stops.
 //! Sections that Windows discards or pages out stay where they are. Signatures are not looked at.
 //! Variables of the kernel (`KeNumberProcessors`, `NtBuildNumber`, `MmUserProbeAddress` and a few
@@ -52,6 +55,7 @@ mod file;
 )]
 mod host;
 mod load_config;
+mod scopes;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -61,6 +61,11 @@ imports! {
     "ntoskrnl.exe" memset
     "ntoskrnl.exe" memcpy
     "ntoskrnl.exe" MmGetSystemRoutineAddress
+    "ntoskrnl.exe" IoAllocateMdl
+    "ntoskrnl.exe" IoFreeMdl
+    "ntoskrnl.exe" MmProbeAndLockPages
+    "ntoskrnl.exe" MmUnlockPages
+    "ntoskrnl.exe" __C_specific_handler
     "WDFLDR.SYS" WdfVersionBind
     "WDFLDR.SYS" WdfVersionUnbind
 }
@@ -102,7 +107,8 @@ symbols! {
     entry_bind entry_bind_and_call entry_bind_and_fail entry_guard
     entry_read_label entry_write_label entry_copy_label entry_recurse entry_recurse_far entry_read_null entry_write_code entry_run_data entry_breakpoint
     entry_fast_fail entry_undefined entry_divide entry_call_label entry_impossible entry_cr8
-    entry_read_at_dispatch entry_late
+    entry_read_at_dispatch entry_late entry_lock entry_lock_unguarded
+    guarded guarded_try guarded_try_end guarded_except guarded_end specific_handler
     bind_info bind_info_minor bind_info_count cookie guard_check guard_dispatch
 }
 

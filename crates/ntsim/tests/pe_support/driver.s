@@ -343,6 +343,94 @@ entry_read_at_dispatch:
     add rsp, 0x28
     ret
 
+# Locks three pages of user memory in a guarded frame. The exception's code is the result, if the
+# frame of its caller is as it was.
+entry_lock:
+    lea rax, [rip + guarded]
+    jmp lock_with
+# The same in a frame that is not guarded.
+entry_lock_unguarded:
+    lea rax, [rip + unguarded]
+lock_with:
+    push rbx
+    push rsi
+    push rdi
+    push r12
+    sub rsp, 0x38
+    mov r12, rax
+    movabs rcx, 0x18000000000
+    mov edx, 0x3000
+    xor r8d, r8d
+    xor r9d, r9d
+    mov qword ptr [rsp + 0x20], 0
+    call [rip + imp_IoAllocateMdl]
+    mov rbx, rax
+    mov esi, 0x5151
+    mov edi, 0x6262
+    movq xmm6, rsi
+    mov rcx, rbx
+    mov edx, 1
+    mov r8d, 1
+    call r12
+    test eax, eax
+    jnz 1f
+    mov rcx, rbx
+    call [rip + imp_MmUnlockPages]
+    xor eax, eax
+1:  mov [rsp + 0x28], eax
+    mov rcx, rbx
+    call [rip + imp_IoFreeMdl]
+    mov eax, [rsp + 0x28]
+    movq rcx, xmm6
+    cmp rcx, rsi
+    jne 2f
+    cmp esi, 0x5151
+    jne 2f
+    cmp edi, 0x6262
+    je 3f
+2:  mov eax, 0xC0000001
+3:  add rsp, 0x38
+    pop r12
+    pop rdi
+    pop rsi
+    pop rbx
+    ret
+
+unguarded:
+    sub rsp, 0x28
+    call [rip + imp_MmProbeAndLockPages]
+    xor eax, eax
+    add rsp, 0x28
+    ret
+
+# As a compiler has it: a frame pointer, the call between two labels, the handler behind the end.
+guarded:
+    push rbp
+    push r13
+    sub rsp, 0x28
+    lea rbp, [rsp + 0x20]
+    mov r13, rbp
+guarded_try:
+    call [rip + imp_MmProbeAndLockPages]
+    nop
+guarded_try_end:
+    xor eax, eax
+guarded_exit:
+    add rsp, 0x28
+    pop r13
+    pop rbp
+    ret
+guarded_except:
+    cmp r13, rbp
+    jne 1f
+    lea rcx, [rsp + 0x20]
+    cmp rcx, rbp
+    je guarded_exit
+1:  ud2
+guarded_end:
+specific_handler:
+    jmp [rip + imp___C_specific_handler]
+
 # Tells where its code is.
 entry_late:
     sub rsp, 0x28

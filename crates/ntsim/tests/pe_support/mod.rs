@@ -184,6 +184,32 @@ pub(crate) fn relocations(file: &mut File, offsets: &[usize]) {
     file.directory(5, RELOCATIONS, at - RELOCATIONS);
 }
 
+/// Where [`scopes`] puts the scope table's only entry: begin, end, filter, target.
+pub(crate) const SCOPE: usize = UNWIND + 20;
+/// Where the handler of the guarded function is named.
+pub(crate) const HANDLER: usize = UNWIND + 12;
+/// Where the unwind data of the guarded function lie.
+pub(crate) const UNWIND: usize = TABLES + 0xF40;
+/// Where the exception directory lies.
+pub(crate) const FUNCTIONS: usize = TABLES + 0xF00;
+
+/// Writes the exception directory: the guarded function with its scope table.
+pub(crate) fn scopes(file: &mut File) {
+    file.put32(FUNCTIONS, blob::at("guarded"))
+        .put32(FUNCTIONS + 4, blob::at("guarded_end"))
+        .put32(FUNCTIONS + 8, UNWIND);
+    // Version 1, both kinds of handlers; lea rbp, [rsp + 0x20]; sub rsp, 0x28; push r13; push rbp.
+    file.put(UNWIND, &[0x19, 12, 4, 0x25])
+        .put(UNWIND + 4, &[12, 0x03, 7, 0x42, 3, 0xD0, 1, 0x50])
+        .put32(HANDLER, blob::at("specific_handler"))
+        .put32(HANDLER + 4, 1);
+    file.put32(SCOPE, blob::at("guarded_try"))
+        .put32(SCOPE + 4, blob::at("guarded_try_end"))
+        .put32(SCOPE + 8, 1)
+        .put32(SCOPE + 12, blob::at("guarded_except"));
+    file.directory(3, FUNCTIONS, 12);
+}
+
 /// Writes a load configuration that names the cookie and the flow guard's pointers.
 pub(crate) fn load_config(file: &mut File) {
     let at = TABLES + 0xE00;

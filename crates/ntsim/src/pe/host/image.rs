@@ -8,6 +8,7 @@ use super::gates::{self, Gates};
 use crate::pe::Binary;
 use crate::pe::error::LoadError;
 use crate::pe::file::{Access, PAGE, Program};
+use crate::pe::scopes::{self, Guarded, Handler};
 
 /// A driver's code and data, ready to run. They are unmapped when it is dropped.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Image {
     range: Range<usize>,
     entry: usize,
     gates: Gates,
+    /// Functions with `__try` blocks.
+    guarded: Vec<Guarded>,
 }
 
 impl Image {
@@ -28,6 +31,7 @@ impl Image {
             range: arena::take(name, length)?,
             entry: 0,
             gates: Gates::default(),
+            guarded: program.guarded.clone(),
         };
         image.entry = image.range.start + program.entry;
         image.gates = Gates::at(image.range.end - PAGE);
@@ -58,6 +62,19 @@ impl Image {
     #[must_use]
     pub fn entry(&self) -> usize {
         self.entry
+    }
+
+    /// Who handles an exception that a call raises which returns to `address`; `None` if that is
+    /// not an address of this image.
+    pub(super) fn handler(&self, address: usize) -> Option<Handler> {
+        let pc = self
+            .range
+            .contains(&address)
+            .then(|| address - self.base())?;
+        Some(match scopes::handler(&self.guarded, pc) {
+            Handler::At(offset) => Handler::At(self.base() + offset),
+            other => other,
+        })
     }
 
     pub(super) fn gates(&self) -> &Gates {

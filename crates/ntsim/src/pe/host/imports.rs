@@ -2,7 +2,7 @@
 
 use super::super::error::LoadError;
 use super::super::file::Import;
-use super::{print, runtime, wdfldr};
+use super::{print, raise, runtime, wdfldr};
 use crate::abi::MmUserProbeAddress;
 use crate::ntddk;
 
@@ -41,6 +41,10 @@ static VARIABLES: [(&str, Variable); 5] = [
 
 /// The address that `ntoskrnl.exe` exports under a name.
 pub(super) fn kernel(name: &str) -> Option<*const ()> {
+    // An export that raises cannot be entered as the others are.
+    if name == raise::ENTRY.0 {
+        return Some(raise::ENTRY.1);
+    }
     let function = ntddk::table()
         .chain(runtime::TABLE)
         .find(|export| export.name == name)

@@ -10,6 +10,7 @@ use crate::abi::{
 };
 use crate::machine::{self, Machine};
 use crate::pe::Binary;
+use crate::pe::scopes::Handler;
 use crate::wdf::Shared;
 use crate::{call, io};
 
@@ -110,6 +111,16 @@ pub(crate) fn bound_globals(driver: PDRIVER_OBJECT) -> Option<PWDF_DRIVER_GLOBAL
     let images = images.lock();
     let loaded = images.get(&driver.addr())?;
     loaded.globals.map(|globals| globals.0)
+}
+
+/// Who handles an exception that a call of an image raises which returns to `address`.
+pub(super) fn handler(address: usize) -> Handler {
+    let images = Images::current();
+    let images = images.lock();
+    let found = images
+        .values()
+        .find_map(|loaded| loaded.image.handler(address));
+    found.unwrap_or(Handler::None)
 }
 
 /// Makes the globals of a binary; `None` if it is bound.

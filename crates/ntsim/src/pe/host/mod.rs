@@ -7,6 +7,7 @@ mod image;
 mod imports;
 mod loaded;
 mod print;
+mod raise;
 mod runtime;
 mod wdfldr;
 

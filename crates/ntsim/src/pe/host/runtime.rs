@@ -34,8 +34,8 @@ exports! { run;
         }
     }
 
-    /// Where an exception would look for a handler. Exceptions are bug checks here, so nobody calls
-    /// it; an image only has its address in its unwind data.
+    /// Where an exception looks for a handler. Nobody calls it here: an image only has its address in
+    /// its unwind data, and the kernel reads the scope table by itself.
     fn __C_specific_handler(ExceptionRecord: PVOID, EstablisherFrame: PVOID, ContextRecord: PVOID, DispatcherContext: PVOID) -> i32 {
         let story = "__C_specific_handler was called by an image.";
         Violation::new(codes::KMODE_EXCEPTION_NOT_HANDLED, [0; 4], story).raise()
