@@ -4,7 +4,7 @@ use core::{cell::UnsafeCell, ptr};
 
 use wdk_sys::{
     _EVENT_TYPE, _KWAIT_REASON, _MODE, IO_NO_INCREMENT, KEVENT, LARGE_INTEGER, NTSTATUS,
-    STATUS_SUCCESS, ntddk,
+    PKEVENT, STATUS_SUCCESS, ntddk,
 };
 
 /// 100-nanosecond units in a millisecond: the unit of timeouts.
@@ -24,6 +24,11 @@ impl Event {
     pub unsafe fn initialise(&self) {
         // SAFETY: the caller's contract.
         unsafe { ntddk::KeInitializeEvent(self.0.get(), _EVENT_TYPE::NotificationEvent, 0) };
+    }
+
+    /// For the I/O manager's functions that set an event of their caller's.
+    pub const fn as_ptr(&self) -> PKEVENT {
+        self.0.get()
     }
 
     /// Lets everybody go on who waits, and who will. IRQL <= DISPATCH_LEVEL.
