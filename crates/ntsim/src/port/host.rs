@@ -5,10 +5,11 @@ use core::ffi::c_void;
 use super::Port;
 use super::pnp;
 use crate::abi::{
-    _MEMORY_CACHING_TYPE, _MODE, FILE_DEVICE_MASS_STORAGE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE,
-    IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_MAXIMUM_FUNCTION, IRP_MJ_PNP, IRP_MJ_POWER,
-    IRP_MJ_SCSI, MDL_MAPPED_TO_SYSTEM_VA, MDL_PARTIAL, MDL_SOURCE_IS_NONPAGED_POOL, NTSTATUS,
-    PDEVICE_OBJECT, PDRIVER_OBJECT, PIO_STACK_LOCATION, PIRP, PMDL, PVOID, SL_PENDING_RETURNED,
+    _MEMORY_CACHING_TYPE, _MODE, DO_DIRECT_IO, FILE_DEVICE_MASS_STORAGE, IRP_MJ_CLEANUP,
+    IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_MAXIMUM_FUNCTION, IRP_MJ_PNP,
+    IRP_MJ_POWER, IRP_MJ_SCSI, MDL_MAPPED_TO_SYSTEM_VA, MDL_PARTIAL, MDL_SOURCE_IS_NONPAGED_POOL,
+    NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, PIO_STACK_LOCATION, PIRP, PMDL, PVOID,
+    SL_PENDING_RETURNED,
 };
 use crate::machine::Owner;
 use crate::{call, io, ke, machine, memory, ntddk};
@@ -175,6 +176,9 @@ impl PortObjects {
             (*device).DeviceExtension.cast::<*mut c_void>().write(held);
             (&raw mut (*device).AlignmentRequirement)
                 .write(port.hba().current().advertised.alignment_mask);
+            // What disks' port drivers say of themselves, and what a filter above takes over (ReactOS
+            // drivers/storage/ide/uata); READ and WRITE they leave to the class driver all the same.
+            (&raw mut (*device).Flags).write((*device).Flags | DO_DIRECT_IO);
             Self { driver, device }
         }
     }
