@@ -6,9 +6,9 @@
 
 use std::rc::Rc;
 
-use crate::abi::KIRQL;
+use crate::abi::{KIRQL, NTSTATUS};
 use crate::machine::context::{self, Context};
-use crate::machine::{Violation, codes};
+use crate::machine::{CallId, Violation, codes};
 
 /// A row of an export table: a name and the entry for a loaded image.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,7 @@ unsafe impl Send for Export {}
 pub(crate) struct Running {
     context: Rc<Context>,
     outer: &'static str,
+    noted: Option<CallId>,
 }
 
 impl Running {
@@ -36,7 +37,19 @@ impl Running {
         let outer = context.call.replace(name);
         context.kernel_frames.set(context.kernel_frames.get() + 1);
         context.machine.interrupt_point(&context);
-        Self { context, outer }
+        let noted = context.machine.calls.note(&context, name);
+        Self {
+            context,
+            outer,
+            noted,
+        }
+    }
+
+    /// Adds to the note of this call, if it was noted.
+    pub(crate) fn tell(&self, pages: usize, status: NTSTATUS) {
+        if let Some(call) = self.noted {
+            self.context.machine.calls.tell(call, pages, status);
+        }
     }
 
     pub(crate) fn context(&self) -> &Context {

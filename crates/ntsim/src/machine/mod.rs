@@ -10,6 +10,7 @@
 
 mod accounts;
 mod bug_check;
+mod calls;
 pub(crate) mod context;
 pub(crate) mod core;
 mod rng;
@@ -27,6 +28,7 @@ use std::time::Instant;
 
 pub use accounts::{AllocationCounts, AllocationKind, AllocationRequest, FailPredicate, Owner};
 pub use bug_check::{BugCheck, bug_check, codes, name_of};
+pub use calls::Call;
 pub(crate) use core::DeviceRoutine;
 pub use core::EventId;
 pub use story::irp_story;
@@ -34,6 +36,7 @@ pub use thread::NtThread;
 
 pub(crate) use accounts::Accounts;
 pub(crate) use bug_check::Violation;
+pub(crate) use calls::{CallId, Calls};
 use core::Core;
 
 use crate::abi::PIRP;
@@ -126,6 +129,7 @@ pub struct Machine {
     fail: Mutex<Option<FailPredicate>>,
     failing: AtomicBool,
     pub(crate) accounts: Accounts,
+    pub(crate) calls: Calls,
     pub(crate) memory: Memory,
     pub(crate) io: Mutex<IoState>,
     pub(crate) work: crate::io::WorkQueue,
@@ -169,6 +173,7 @@ impl Machine {
             fail: Mutex::default(),
             failing: AtomicBool::new(false),
             accounts: Accounts::default(),
+            calls: Calls::default(),
             memory: Memory::new(seed),
             io: Mutex::default(),
             work: crate::io::WorkQueue::default(),

@@ -14,9 +14,9 @@ use crate::abi::{
     _LOCK_OPERATION, _MODE, APC_LEVEL, KIRQL, KPROCESSOR_MODE, LOCK_OPERATION, MDL_IO_SPACE,
     MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_PARTIAL, MDL_SOURCE_IS_NONPAGED_POOL,
     MDL_WRITE_OPERATION, PMDL, PVOID, STATUS_ACCESS_VIOLATION, STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_WORKING_SET_QUOTA, ULONG,
+    STATUS_SUCCESS, STATUS_WORKING_SET_QUOTA, ULONG,
 };
-use crate::export::exports;
+use crate::export::{Running, exports};
 use crate::machine::context::{Context, DISPATCH};
 use crate::machine::{AllocationKind, Owner, Violation, codes, lock};
 use crate::ps::ProcessId;
@@ -26,7 +26,7 @@ exports! { run;
     /// range that cannot be locked; see [`super::raise`].
     fn MmProbeAndLockPages(MemoryDescriptorList: PMDL, AccessMode: KPROCESSOR_MODE, Operation: LOCK_OPERATION) {
         // SAFETY: the caller's contract.
-        let done = unsafe { probe_and_lock(run.context(), MemoryDescriptorList, AccessMode, Operation) };
+        let done = unsafe { probe_and_lock_noted(&run, MemoryDescriptorList, AccessMode, Operation) };
         done.unwrap_or_else(|raised| raised.unhandled());
     }
 
@@ -35,8 +35,40 @@ exports! { run;
         run.irql_at_most(DISPATCH);
         let mdl = MemoryDescriptorList;
         // SAFETY: the caller's contract.
-        unsafe { unlock(run.context(), mdl) }.unwrap_or_else(|violation| violation.raise());
+        unsafe {
+            run.tell(pages_of(mdl), 0);
+            unlock(run.context(), mdl).unwrap_or_else(|violation| violation.raise());
+        }
     }
+}
+
+/// Pages that an MDL describes.
+///
+/// # Safety
+/// `mdl` is valid.
+unsafe fn pages_of(mdl: PMDL) -> usize {
+    // SAFETY: the caller's contract.
+    unsafe { span_pages((*mdl).ByteOffset as usize, (*mdl).ByteCount as usize) }
+}
+
+/// [`probe_and_lock`] by a driver's call.
+///
+/// # Safety
+/// As for `MmProbeAndLockPages`.
+pub(super) unsafe fn probe_and_lock_noted(
+    run: &Running,
+    mdl: PMDL,
+    mode: KPROCESSOR_MODE,
+    operation: LOCK_OPERATION,
+) -> Result<(), Raised> {
+    // SAFETY: the caller's contract.
+    let (pages, result) = unsafe {
+        let result = probe_and_lock(run.context(), mdl, mode, operation);
+        (pages_of(mdl), result)
+    };
+    let raised = result.as_ref().err();
+    run.tell(pages, raised.map_or(STATUS_SUCCESS, |raised| raised.status));
+    result
 }
 
 /// What is to be locked.
@@ -65,7 +97,7 @@ impl Request {
 
 /// # Safety
 /// As for `MmProbeAndLockPages`.
-pub(super) unsafe fn probe_and_lock(
+unsafe fn probe_and_lock(
     context: &Context,
     mdl: PMDL,
     mode: KPROCESSOR_MODE,
@@ -119,10 +151,7 @@ unsafe fn check_mdl(context: &Context, mdl: PMDL) {
         Violation::verifier(0x70, usize::from(irql), mdl.addr(), story).raise();
     }
     // SAFETY: the caller's contract.
-    let (bits, pages) = unsafe {
-        let (offset, bytes) = ((*mdl).ByteOffset as usize, (*mdl).ByteCount as usize);
-        (flags(mdl), span_pages(offset, bytes))
-    };
+    let (bits, pages) = unsafe { (flags(mdl), pages_of(mdl)) };
     let wrong = MDL_PAGES_LOCKED
         | MDL_MAPPED_TO_SYSTEM_VA
         | MDL_SOURCE_IS_NONPAGED_POOL

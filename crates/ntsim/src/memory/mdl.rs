@@ -302,8 +302,9 @@ pub(super) mod exports {
             run.irql_at_most(DISPATCH);
             let context = run.context();
             let owner = context.frame.get().owner;
-            let bytes = size_of::<MDL>()
-                + span_pages(VirtualAddress.addr(), Length as usize) * size_of::<PFN_NUMBER>();
+            let pages = span_pages(VirtualAddress.addr(), Length as usize);
+            let bytes = size_of::<MDL>() + pages * size_of::<PFN_NUMBER>();
+            run.tell(pages, 0);
             if Length > LONGEST
                 || owner == Owner::Driver
                     && context.machine.shall_fail(AllocationKind::Mdl, bytes, 0)

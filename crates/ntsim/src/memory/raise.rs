@@ -11,7 +11,7 @@
 //! - Anybody else calls `MmProbeAndLockPages` unguarded, and an exception is
 //!   `KMODE_EXCEPTION_NOT_HANDLED`.
 
-use super::locking::probe_and_lock;
+use super::locking::probe_and_lock_noted;
 use crate::abi::{KPROCESSOR_MODE, LOCK_OPERATION, NTSTATUS, PMDL, STATUS_SUCCESS};
 use crate::export::Running;
 use crate::machine::{Violation, codes};
@@ -95,5 +95,5 @@ pub(crate) unsafe fn try_probe_and_lock(
 ) -> Result<(), Raised> {
     let run = Running::new("MmProbeAndLockPages");
     // SAFETY: the caller's contract.
-    unsafe { probe_and_lock(run.context(), mdl, mode, operation) }
+    unsafe { probe_and_lock_noted(&run, mdl, mode, operation) }
 }
