@@ -136,7 +136,7 @@ fn every_single_allocation_fails_once() {
                     assert_eq!(process.locked_pages(), 0);
                 }
                 // The own IRP is the one thing that nothing can stand in for.
-                let expected = if carriage == 0 { 1 } else { 0 };
+                let expected = i32::from(carriage == 0);
                 assert_eq!(failed, expected, "{succeeded} succeeded");
             });
         }

@@ -8,6 +8,8 @@
     reason = "every scenario file is a program of its own and uses its own part of this"
 )]
 
+pub(crate) mod answering;
+
 use std::ops::Range;
 
 use ntsim::abi::{IRP_MJ_READ, IRP_MJ_WRITE, PDEVICE_OBJECT, STATUS_PENDING};
