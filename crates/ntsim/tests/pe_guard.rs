@@ -11,7 +11,7 @@ use ntsim::abi::{
 use ntsim::machine::codes;
 use ntsim::memory::{LockLimits, PAGE, Protection};
 use ntsim::pe::LoadError;
-use ntsim::{BugCheck, Process, Stack, UserBuffer, World};
+use ntsim::{BugCheck, Process, Stack, World};
 use pe_support::{File, HANDLER, SCOPE, UNWIND, blob, driver, scopes};
 
 /// The driver in an image with unwind data.
@@ -22,14 +22,11 @@ fn guarded() -> File {
 }
 
 /// Loads the driver in a process that has what `prepare` makes; what its entry point returned.
-fn enter(
-    file: &File,
-    prepare: impl FnOnce(&Stack, &Process) -> Option<UserBuffer> + Send,
-) -> Result<NTSTATUS, BugCheck> {
+fn enter(file: &File, prepare: impl FnOnce(&Stack, &Process) + Send) -> Result<NTSTATUS, BugCheck> {
     let driver = file.driver();
     let outcome = World::without_filter().run(move |stack| {
         let process = stack.process("program");
-        let _memory = prepare(stack, &process);
+        prepare(stack, &process);
         let status = process.run(|| driver.load().err().unwrap_or(STATUS_SUCCESS));
         assert_eq!(process.locked_pages(), 0);
         status
@@ -37,14 +34,12 @@ fn enter(
     outcome.map(|(status, _)| status)
 }
 
-fn three_pages(stack: &Stack, process: &Process) -> Option<UserBuffer> {
-    Some(stack.user_buffer(process, 3 * PAGE, 0))
+fn three_pages(stack: &Stack, process: &Process) {
+    stack.user_buffer(process, 3 * PAGE, 0);
 }
 
 /// There is no user memory at all.
-fn nothing(_: &Stack, _: &Process) -> Option<UserBuffer> {
-    None
-}
+fn nothing(_: &Stack, _: &Process) {}
 
 #[test]
 fn what_is_locked_is_not_raised() {
@@ -57,12 +52,11 @@ fn the_handler_gets_the_exceptions_code() {
     let read_only = |stack: &Stack, process: &Process| {
         let buffer = stack.user_buffer(process, 3 * PAGE, 0);
         buffer.protect(2 * PAGE..3 * PAGE, Protection::ReadOnly);
-        Some(buffer)
     };
     assert_eq!(enter(&guarded(), read_only), Ok(STATUS_ACCESS_VIOLATION));
     let quota = |stack: &Stack, process: &Process| {
         process.limit_locked_pages(2);
-        three_pages(stack, process)
+        three_pages(stack, process);
     };
     assert_eq!(enter(&guarded(), quota), Ok(STATUS_WORKING_SET_QUOTA));
     let full = |stack: &Stack, process: &Process| {
@@ -71,7 +65,7 @@ fn the_handler_gets_the_exceptions_code() {
             process: None,
         };
         stack.machine().limit_locked_pages(limits);
-        three_pages(stack, process)
+        three_pages(stack, process);
     };
     assert_eq!(enter(&guarded(), full), Ok(STATUS_INSUFFICIENT_RESOURCES));
 }
@@ -145,7 +139,7 @@ fn unwind_data_that_lead_outside_are_refused() {
     let refused = |change: &dyn Fn(&mut File)| {
         let mut file = guarded();
         change(&mut file);
-        let error = file.parse().err().expect("unwind data that make no sense");
+        let error = file.parse().expect_err("unwind data that make no sense");
         assert!(matches!(error, LoadError::Format(_)), "{error}");
     };
     refused(&|file| {

@@ -24,7 +24,7 @@ fn world<T: Send>(body: impl FnOnce(&Stack) -> T + Send) -> T {
 
 fn stops(body: impl FnOnce(&Stack) + Send) -> BugCheck {
     let outcome = World::without_filter().run(body);
-    outcome.err().expect("the machine stops")
+    outcome.expect_err("the machine stops")
 }
 
 fn mdl(address: usize, length: usize) -> PMDL {
@@ -490,10 +490,8 @@ fn a_mapping_shows_the_programs_bytes_and_the_same_frames() {
         );
         unlock(mdl);
         // SAFETY: the test's own MDL.
-        assert!(
-            unsafe { (*mdl).MappedSystemVa }.is_null(),
-            "unlocked means unmapped"
-        );
+        let mapped = unsafe { (*mdl).MappedSystemVa };
+        assert!(mapped.is_null(), "unlocked means unmapped");
         free(mdl);
     });
 }

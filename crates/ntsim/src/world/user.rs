@@ -82,7 +82,6 @@ impl Stack {
     ///
     /// # Panics
     /// When `page_offset` is a page or more.
-    #[must_use]
     pub fn user_buffer(&self, process: &Process, length: usize, page_offset: usize) -> UserBuffer {
         UserBuffer::new(process, length, page_offset, Layout::Scattered)
     }
@@ -91,7 +90,6 @@ impl Stack {
     ///
     /// # Panics
     /// When `page_offset` is a page or more.
-    #[must_use]
     pub fn user_buffer_contiguous(
         &self,
         process: &Process,
@@ -105,7 +103,6 @@ impl Stack {
     ///
     /// # Panics
     /// When `page_offset` is a page or more.
-    #[must_use]
     pub fn user_buffer_pattern(
         &self,
         process: &Process,
@@ -121,7 +118,6 @@ impl Stack {
     ///
     /// # Panics
     /// When the process has one already.
-    #[must_use]
     pub fn user_buffer_last(&self, process: &Process, length: usize) -> UserBuffer {
         let space = process.memory();
         let page_offset = length.next_multiple_of(PAGE) - length;
