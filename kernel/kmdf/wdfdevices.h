@@ -13,6 +13,15 @@ typedef enum _WDF_POWER_DEVICE_STATE {
     WdfPowerDeviceMaximum = 7,
 } WDF_POWER_DEVICE_STATE, *PWDF_POWER_DEVICE_STATE;
 
+typedef enum _WDF_DEVICE_IO_TYPE {
+    WdfDeviceIoUndefined = 0,
+    WdfDeviceIoNeither = 1,
+    WdfDeviceIoBuffered = 2,
+    WdfDeviceIoDirect = 3,
+    WdfDeviceIoBufferedOrDirect = 4,
+    WdfDeviceIoMaximum = 5,
+} WDF_DEVICE_IO_TYPE, *PWDF_DEVICE_IO_TYPE;
+
 typedef enum _WDF_SPECIAL_FILE_TYPE {
     WdfSpecialFileUndefined = 0,
     WdfSpecialFilePaging = 1,

@@ -16,6 +16,7 @@ typedef enum _WDFFUNCENUM {
     WdfDeviceOpenRegistryKeyTableIndex = 48,
     WdfDeviceSetAlignmentRequirementTableIndex = 53,
     WdfDeviceInitSetPnpPowerEventCallbacksTableIndex = 55,
+    WdfDeviceInitSetIoTypeTableIndex = 61,
     WdfDeviceInitAssignWdmIrpPreprocessCallbackTableIndex = 73,
     WdfDeviceCreateTableIndex = 75,
     WdfDriverCreateTableIndex = 116,

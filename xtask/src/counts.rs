@@ -6,7 +6,10 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use crate::run::{self, Outcome};
+use crate::{
+    run::{self, Outcome},
+    sys,
+};
 
 /// Requests of the shorter run; the longer one has twice as many.
 const REQUESTS: u64 = 40;
@@ -65,7 +68,7 @@ const COMMON: &[&str] = &[
 
 /// Counts, shows and compares with the budgets.
 pub(crate) fn run() -> Outcome {
-    let driver = run::root().join("target/sys/xfersplit.sys");
+    let driver = sys::FILTER.image();
     if !driver.exists() {
         return Err("no target/sys/xfersplit.sys; `cargo xtask sys` builds it".into());
     }

@@ -56,7 +56,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "sys",
         takes: "",
-        what: "xfersplit.sys for x64 Windows, built on Linux (docs/build.md)",
+        what: "xfersplit.sys and highest.sys for x64 Windows, built on Linux (docs/build.md)",
         run: |_| sys::run(),
     },
     Command {
@@ -74,7 +74,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "test-binary",
         takes: "",
-        what: "builds xfersplit.sys and runs the driver's tests on it (docs/build.md)",
+        what: "builds the drivers and runs their tests on the binaries (docs/build.md)",
         run: |_| test_binary::run(),
     },
     Command {

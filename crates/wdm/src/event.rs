@@ -3,8 +3,8 @@
 use core::{cell::UnsafeCell, ptr};
 
 use wdk_sys::{
-    _EVENT_TYPE, _KWAIT_REASON, _MODE, IO_NO_INCREMENT, KEVENT, LARGE_INTEGER, NTSTATUS,
-    PKEVENT, STATUS_SUCCESS, ntddk,
+    _EVENT_TYPE, _KWAIT_REASON, _MODE, IO_NO_INCREMENT, KEVENT, LARGE_INTEGER, NTSTATUS, PKEVENT,
+    STATUS_SUCCESS, ntddk,
 };
 
 /// 100-nanosecond units in a millisecond: the unit of timeouts.

@@ -13,6 +13,7 @@ use std::{
 use crate::{
     inf, inspect,
     run::{self, Outcome},
+    sys,
 };
 use archive::Member;
 use stamp::{Moment, Stamps};
@@ -46,7 +47,7 @@ const FILES: &[(&str, &str)] = &[
 /// Builds the package.
 pub(crate) fn run() -> Outcome {
     sign::look_for_programs()?;
-    let built = run::root().join("target/sys/xfersplit.sys");
+    let built = sys::FILTER.image();
     if !built.is_file() {
         return Err(format!(
             "no {}: `cargo xtask sys` builds it",

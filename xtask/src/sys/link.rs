@@ -1,4 +1,4 @@
-//! Compiling and linking the driver.
+//! Compiling and linking a driver.
 
 use std::{
     env, fs,
@@ -7,12 +7,12 @@ use std::{
     process::Command,
 };
 
-use super::{TARGET, attempt, kit, names, tools::Tools, write};
+use super::{Driver, TARGET, attempt, kit, names, tools::Tools, write};
 use crate::run::Outcome;
 
 /// What wdk-build asks of Microsoft's linker, as lld spells it, and four things that linker does
 /// without being asked: a checksum, Windows 10 as the version, and nothing of this machine in the image.
-pub(super) const LINKER: &[&str] = &[
+const LINKER: &[&str] = &[
     "/DRIVER",
     "/SUBSYSTEM:NATIVE,10.0",
     "/OSVERSION:10.0",
@@ -25,42 +25,44 @@ pub(super) const LINKER: &[&str] = &[
     "/OPT:REF,ICF",
     "/MANIFEST:NO",
     "/BREPRO",
-    "/PDBALTPATH:xfersplit.pdb",
 ];
 
+/// The linker's arguments. Paths are relative to the mirror: Cargo makes symbol names of these arguments too.
+pub(super) fn linker(driver: &Driver) -> impl Iterator<Item = String> {
+    let of_the_driver = [
+        format!("/PDBALTPATH:{}", driver.file("pdb")),
+        format!("/LIBPATH:../kit/Lib/{}/km/x64", kit::VERSION),
+        format!("/MAP:target/{TARGET}/release/{}", driver.file("map")),
+    ];
+    LINKER.iter().map(ToString::to_string).chain(of_the_driver)
+}
+
 /// Builds the driver; the folder in which the image, its map and its symbols are.
-pub(super) fn build(folder: &Path, mirror: &Path, tools: &Tools) -> Result<PathBuf, String> {
+pub(super) fn build(
+    driver: &Driver,
+    folder: &Path,
+    mirror: &Path,
+    tools: &Tools,
+) -> Result<PathBuf, String> {
     let target = mirror.join("target");
     let built = target.join(TARGET).join("release");
     forget_functions(&target)?;
     let libraries = library_bytes(folder)?;
-    let linked_with = folder.join("libraries.seen");
+    let linked_with = folder.join(driver.file("libraries.seen"));
     if fs::read(&linked_with).ok().as_ref() != Some(&libraries) {
-        unlink(&built)?;
+        unlink(&built.join("deps").join(driver.file("dll")))?;
     }
     let mut command = Command::new("cargo");
     command
-        .args(["rustc", "--package", "xfersplit", "--lib", "--release"])
+        .args(["rustc", "--package", driver.package, "--lib", "--release"])
         .args(["--crate-type", "cdylib", "--target", TARGET])
         .arg("--target-dir")
         .arg(&target)
         .arg("--")
-        .args(
-            LINKER
-                .iter()
-                .map(|argument| format!("-Clink-arg={argument}")),
-        )
-        // Relative to the mirror: Cargo makes symbol names of these arguments too.
-        .arg(format!(
-            "-Clink-arg=/LIBPATH:../kit/Lib/{}/km/x64",
-            kit::VERSION
-        ))
-        .arg(format!(
-            "-Clink-arg=/MAP:target/{TARGET}/release/xfersplit.map"
-        ))
+        .args(linker(driver).map(|argument| format!("-Clink-arg={argument}")))
         .current_dir(mirror);
     environment(&mut command, folder, tools);
-    attempt(&mut command, "building the driver")?;
+    attempt(&mut command, &format!("building {}", driver.name))?;
     write(&linked_with, &libraries)?;
     Ok(built)
 }
@@ -133,9 +135,8 @@ fn library_bytes(folder: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Cargo does not look at these libraries. Where the image is gone, it links again.
-fn unlink(built: &Path) -> Outcome {
-    let image = built.join("deps/xfersplit.dll");
-    match fs::remove_file(&image) {
+fn unlink(image: &Path) -> Outcome {
+    match fs::remove_file(image) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(format!("{}: {error}", image.display()))
         }

@@ -1,9 +1,10 @@
-//! `cargo xtask sys`: the real `xfersplit.sys`, for x64 Windows, on Linux.
+//! `cargo xtask sys`: the real drivers, for x64 Windows, on Linux.
 //!
-//! The driver's sources are compiled as they are against the wdk crates from crates.io; what the WDK
+//! Their sources are compiled as they are against the wdk crates from crates.io; what the WDK
 //! would bring, headers, import libraries and the entry point, comes from `kernel/` and from
 //! Debian's mingw-w64. `docs/build.md` explains every piece.
 
+mod drivers;
 mod edits;
 mod identity;
 mod kit;
@@ -21,9 +22,10 @@ use std::{
 };
 
 use crate::run::{self, Outcome};
+pub(crate) use drivers::{DRIVERS, Driver, FILTER, HIGHEST};
 use tools::Tools;
 
-/// What the driver is compiled for.
+/// What drivers are compiled for.
 const TARGET: &str = "x86_64-pc-windows-msvc";
 
 /// Where everything of this command lies, beneath the workspace's root.
@@ -33,7 +35,7 @@ fn folder() -> PathBuf {
     run::root().join("target/sys")
 }
 
-/// Builds the driver: `target/sys/xfersplit.sys`, with its map and its symbols.
+/// Builds the drivers: `target/sys/xfersplit.sys` and its neighbours, with their maps and their symbols.
 pub(crate) fn run() -> Outcome {
     let start = Instant::now();
     let step = |what: &str| println!("sys: {what} (after {} s)", start.elapsed().as_secs());
@@ -47,21 +49,26 @@ pub(crate) fn run() -> Outcome {
     step("wdk-build, made to run here");
     let mirror = mirror::lay_out(&folder)?;
     edits::wdk_build(&mirror)?;
-    step("the driver");
-    let built = link::build(&folder, &mirror, &tools)?;
-    let mut image = bytes(&built.join("xfersplit.dll"))?;
-    let mut symbols = bytes(&built.join("xfersplit.pdb"))?;
-    identity::give(&mut image, &mut symbols)?;
-    let driver = folder.join("xfersplit.sys");
-    write(&folder.join("xfersplit.pdb"), &symbols)?;
-    write(
-        &folder.join("xfersplit.map"),
-        &bytes(&built.join("xfersplit.map"))?,
-    )?;
-    write(&driver, &image)?;
-    let size = image.len();
-    step(&format!("{} ({size} bytes)", driver.display()));
+    for driver in DRIVERS {
+        step(driver.name);
+        let built = link::build(driver, &folder, &mirror, &tools)?;
+        let size = keep(driver, &folder, &built)?;
+        step(&format!("{} ({size} bytes)", driver.image().display()));
+    }
     Ok(())
+}
+
+/// Gives an image its identity and puts it where it is looked for, its map and its symbols beside it. How many bytes it
+/// has.
+fn keep(driver: &Driver, folder: &Path, built: &Path) -> Result<usize, String> {
+    let mut image = bytes(&built.join(driver.file("dll")))?;
+    let mut symbols = bytes(&built.join(driver.file("pdb")))?;
+    identity::give(&mut image, &mut symbols)?;
+    write(&folder.join(driver.file("pdb")), &symbols)?;
+    let map = bytes(&built.join(driver.file("map")))?;
+    write(&folder.join(driver.file("map")), &map)?;
+    write(&driver.image(), &image)?;
+    Ok(image.len())
 }
 
 /// Runs a command, shown on a line of its own. When it fails its own words stand above, and the last line

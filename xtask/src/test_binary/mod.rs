@@ -1,7 +1,7 @@
 //! `cargo xtask test-binary`: what ships is what was tested.
 //!
-//! The driver is built for Windows, looked at, and loaded into the simulated kernel in place of the linked sources: every
-//! scenario of `tests/` runs on it, and the same workload from the same seed must bring the same requests to the port.
+//! The drivers are built for Windows, looked at, and loaded into the simulated kernel in place of the linked sources: every
+//! scenario of their packages' `tests/` runs on them, and the same workload from the same seed must bring the same requests to the port.
 //! Copies with one mistake each must not pass.
 
 mod broken;
@@ -13,9 +13,6 @@ use crate::{
     run::{self, Outcome},
     sys,
 };
-
-/// Names the binary to the scenarios (`ntsim::pe`).
-const DRIVER: &str = "XFERSPLIT_DRIVER";
 
 /// Positions in the device stack, and formats of request block, that traces are compared in.
 const STACKS: [&str; 3] = ["class", "disk", "relay"];
@@ -42,17 +39,19 @@ const TRACE: &str = "sha256_trace";
 pub(crate) fn run() -> Outcome {
     sys::run()?;
     inspect::run(&[])?;
-    let driver = run::root().join("target/sys/xfersplit.sys");
-    scenarios(&driver)?;
+    let driver = sys::FILTER.image();
+    scenarios(sys::FILTER)?;
+    scenarios(sys::HIGHEST)?;
     traces(&driver)?;
     broken::are_caught(&driver, |copy| {
         trace(STACKS[1], FORMATS[0], SEEDS[0], Some(copy))
     })
 }
 
-fn scenarios(driver: &Path) -> Outcome {
-    let mut tests = run::cargo(None, &["test", "--package", "xfersplit", "--locked"]);
-    run::check(tests.env(DRIVER, driver))
+/// The scenarios of a driver's own package, on its image.
+fn scenarios(driver: &sys::Driver) -> Outcome {
+    let mut tests = run::cargo(None, &["test", "--package", driver.package, "--locked"]);
+    run::check(tests.env(driver.variable, driver.image()))
 }
 
 fn traces(driver: &Path) -> Outcome {

@@ -27,7 +27,7 @@ pub(super) const ALL: &[(Rule, Judge)] = &[
     (Rule::Protection, |image, _| header::protection(image)),
     (Rule::Relocations, |image, _| sections::relocations(image)),
     (Rule::Unwind, |image, _| sections::unwind(image)),
-    (Rule::Imports, |image, _| imports::allowed(image)),
+    (Rule::Imports, imports::allowed),
     (Rule::Windows, imports::lowest_windows),
     (Rule::Exports, |image, _| imports::exports(image)),
     (Rule::Tls, |image, _| header::no_tls(image)),

@@ -43,6 +43,9 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 pub(super) fn inf(_: &Image, expected: &Expected) -> Verdict {
+    if expected.infs.is_empty() {
+        return Ok("none: not for installing".into());
+    }
     let mut complaints = Vec::new();
     let mut names = Vec::new();
     for (name, facts) in &expected.infs {

@@ -20,6 +20,7 @@ fn expected() -> Expected {
     };
     Expected {
         name: "xfersplit.sys".into(),
+        further_imports: &[],
         framework: "1.15".into(),
         infs: vec![
             ("xfersplit.inf".into(), facts(Some(19041))),
