@@ -17,6 +17,7 @@
 //! | [`wdf`] | KMDF 1.15, as far as filters use it |
 //! | [`pe`] | driver binaries |
 //! | [`pnp`] | loading drivers, building and starting devices, removing them |
+//! | [`dma`] | the HAL's DMA adapters |
 //! | [`port`], [`class`] | the port driver with its adapter and disk; the disk class driver |
 //! | [`world`] | whole scenarios, and a small file system on top of them |
 //! | [`abi`], [`ntddk`] | names as drivers know them |
@@ -24,6 +25,7 @@
 pub mod abi;
 pub mod call;
 pub mod class;
+pub mod dma;
 pub mod export;
 pub mod io;
 pub mod ke;

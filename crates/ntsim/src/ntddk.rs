@@ -1,5 +1,6 @@
 //! The kernel's exports under the names that drivers import: what `wdk_sys::ntddk` is.
 
+pub use crate::dma::exports::*;
 pub use crate::io::exports::*;
 pub use crate::ke::exports::*;
 pub use crate::memory::exports::*;
@@ -13,6 +14,7 @@ use crate::export::Export;
 pub fn table() -> impl Iterator<Item = &'static Export> {
     crate::io::TABLES
         .iter()
+        .chain(crate::dma::TABLES)
         .chain(crate::ke::TABLES)
         .chain(crate::memory::TABLES)
         .chain(crate::ps::TABLES)

@@ -13,6 +13,7 @@ impl Machine {
         let mut leaks = lock(&self.memory.pool).leaks_of(driver);
         leaks.extend(lock(&self.memory.mdls).leaks_of(driver));
         leaks.extend(lock(&self.io).irps.leaks_of(driver));
+        leaks.extend(crate::dma::leaks_of(self, driver));
         let core = self.core();
         let timers = core
             .timers

@@ -59,6 +59,8 @@ pub mod codes {
     pub const DRIVER_VERIFIER_IOMANAGER_VIOLATION: u32 = 0xC9;
     /// A DPC or a spin lock holder went on for too long.
     pub const DPC_WATCHDOG_VIOLATION: u32 = 0x133;
+    /// Driver Verifier's DMA verification; parameter 1 says which rule.
+    pub const DRIVER_VERIFIER_DMA_VIOLATION: u32 = 0xE6;
     /// The framework found a broken rule.
     pub const WDF_VIOLATION: u32 = 0x10D;
     /// `"RPNC"`: what `wdk-panic` raises for a Rust panic in a driver.
@@ -162,6 +164,7 @@ pub fn name_of(code: u32) -> &'static str {
         codes::IRQL_UNEXPECTED_VALUE => "IRQL_UNEXPECTED_VALUE",
         codes::DRIVER_VERIFIER_IOMANAGER_VIOLATION => "DRIVER_VERIFIER_IOMANAGER_VIOLATION",
         codes::DPC_WATCHDOG_VIOLATION => "DPC_WATCHDOG_VIOLATION",
+        codes::DRIVER_VERIFIER_DMA_VIOLATION => "DRIVER_VERIFIER_DMA_VIOLATION",
         codes::WDF_VIOLATION => "WDF_VIOLATION",
         codes::RUST_PANIC => "RUST_PANIC (RPNC)",
         codes::HANG => "HANG (nothing is left that could wake the waiting threads)",

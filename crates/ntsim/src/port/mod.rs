@@ -44,6 +44,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use cdb::{Direction, ReadWrite, op, read_write};
 pub use control::InFlight;
+pub(crate) use disk::Segment;
 pub use disk::{Disk, Geometry, ProductPages, pattern_byte};
 pub(crate) use engine::placement_of;
 pub use fault::{Fault, FaultCounts, FaultMix, Kind};
