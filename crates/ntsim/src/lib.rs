@@ -18,6 +18,7 @@
 //! | [`pe`] | driver binaries |
 //! | [`pnp`] | loading drivers, building and starting devices, removing them |
 //! | [`dma`] | the HAL's DMA adapters |
+//! | [`controller`] | a bus-master disk controller, its registers and its interrupt |
 //! | [`port`], [`class`] | the port driver with its adapter and disk; the disk class driver |
 //! | [`world`] | whole scenarios, and a small file system on top of them |
 //! | [`abi`], [`ntddk`] | names as drivers know them |
@@ -25,6 +26,7 @@
 pub mod abi;
 pub mod call;
 pub mod class;
+pub mod controller;
 pub mod dma;
 pub mod export;
 pub mod io;

@@ -1,5 +1,6 @@
 //! The kernel's exports under the names that drivers import: what `wdk_sys::ntddk` is.
 
+pub use crate::controller::exports::*;
 pub use crate::dma::exports::*;
 pub use crate::io::exports::*;
 pub use crate::ke::exports::*;
@@ -14,6 +15,7 @@ use crate::export::Export;
 pub fn table() -> impl Iterator<Item = &'static Export> {
     crate::io::TABLES
         .iter()
+        .chain(crate::controller::TABLES)
         .chain(crate::dma::TABLES)
         .chain(crate::ke::TABLES)
         .chain(crate::memory::TABLES)

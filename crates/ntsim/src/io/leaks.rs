@@ -14,6 +14,7 @@ impl Machine {
         leaks.extend(lock(&self.memory.mdls).leaks_of(driver));
         leaks.extend(lock(&self.io).irps.leaks_of(driver));
         leaks.extend(crate::dma::leaks_of(self, driver));
+        leaks.extend(crate::controller::leaks_of(self, driver));
         let core = self.core();
         let timers = core
             .timers

@@ -21,6 +21,9 @@ pub(crate) use etw::Registrations;
 pub(crate) use event::initialise_event;
 pub(crate) use spin_lock::{acquire as acquire_spin_lock, release as release_spin_lock};
 
+use std::sync::atomic::Ordering;
+
+use crate::abi::KIRQL;
 use crate::machine::context;
 use crate::machine::{DeviceRoutine, EventId};
 
@@ -61,6 +64,19 @@ pub fn device_event(delay: u64, routine: impl FnOnce() + Send + 'static) -> Even
     let event = core.add_device_event(time, routine);
     machine.update_attention(&mut core);
     event
+}
+
+/// The same for a device that interrupts at the IRQL `level`: code at `DISPATCH_LEVEL` is interrupted
+/// too. `routine` runs at whatever IRQL it comes through and raises it to `level` itself.
+pub(crate) fn hardware_event(delay: u64, level: KIRQL, routine: impl FnOnce() + Send + 'static) {
+    let context = context::current();
+    let machine = &context.machine;
+    let time = machine.now() + delay;
+    let mut core = machine.core();
+    let event = core.add_device_event(time, Box::new(routine));
+    let pending = core.mark_hardware(time, event, level);
+    machine.hardware.store(pending, Ordering::Relaxed);
+    machine.update_attention(&mut core);
 }
 
 /// Takes back a device event; false if it has happened.

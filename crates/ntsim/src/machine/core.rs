@@ -14,7 +14,7 @@ use super::context::ThreadId;
 use super::rng::Rng;
 use super::table::AddressMap;
 use crate::abi::{
-    DISPATCHER_HEADER, NTSTATUS, PKDEFERRED_ROUTINE, PKDPC, PKTIMER, PVOID, STATUS_SUCCESS,
+    DISPATCHER_HEADER, KIRQL, NTSTATUS, PKDEFERRED_ROUTINE, PKDPC, PKTIMER, PVOID, STATUS_SUCCESS,
     STATUS_TIMEOUT,
 };
 
@@ -117,6 +117,8 @@ pub(crate) struct Core {
     heap: BinaryHeap<Reverse<Due>>,
     events: Vec<Option<(u64, DeviceRoutine)>>,
     free_events: Vec<usize>,
+    /// Events of devices that interrupt at a DIRQL: when, which, and that level.
+    hardware: Vec<(u64, EventId, KIRQL)>,
     pub(crate) dpcs: VecDeque<DpcCall>,
     pub(crate) active_dpcs: Vec<u64>,
     pub(crate) timers: AddressMap<TimerRecord>,
@@ -152,6 +154,7 @@ impl Core {
             heap: BinaryHeap::new(),
             events: Vec::new(),
             free_events: Vec::new(),
+            hardware: Vec::new(),
             dpcs: VecDeque::new(),
             active_dpcs: Vec::new(),
             timers: AddressMap::default(),
@@ -329,6 +332,37 @@ impl Core {
         let (_, routine) = entry.take()?;
         self.free_events.push(event.slot);
         Some(routine)
+    }
+
+    /// Marks an event as one that comes through at any IRQL below `level`. Returns how many there are.
+    pub(crate) fn mark_hardware(&mut self, time: u64, event: EventId, level: KIRQL) -> usize {
+        self.forget_hardware();
+        self.hardware.push((time, event, level));
+        self.hardware.len()
+    }
+
+    /// Forgets what has happened.
+    fn forget_hardware(&mut self) {
+        let events = &self.events;
+        self.hardware.retain(|(_, event, _)| {
+            let entry = events.get(event.slot).and_then(Option::as_ref);
+            entry.is_some_and(|entry| entry.0 == event.sequence)
+        });
+    }
+
+    /// The next hardware event that is due at `now` and comes through at `irql`, and how many are
+    /// left.
+    pub(crate) fn take_hardware(
+        &mut self,
+        now: u64,
+        irql: KIRQL,
+    ) -> (Option<DeviceRoutine>, usize) {
+        self.forget_hardware();
+        let due = |&(time, _, level): &(u64, EventId, KIRQL)| time <= now && irql < level;
+        let found = self.hardware.iter().position(due);
+        let event = found.map(|index| self.hardware.remove(index).1);
+        let routine = event.and_then(|event| self.cancel_device_event(event));
+        (routine, self.hardware.len())
     }
 
     /// Sets a timer; true if it was set before.

@@ -118,6 +118,8 @@ pub struct Machine {
     /// Time of the next thing due; 0 when a DPC waits.
     attention: AtomicU64,
     others_ready: AtomicUsize,
+    /// Events of devices that interrupt at a DIRQL.
+    pub(crate) hardware: AtomicUsize,
     spinners: AtomicUsize,
     trace: AtomicU64,
     stack_high_water: AtomicUsize,
@@ -159,6 +161,7 @@ impl Machine {
             started: Instant::now(),
             attention: AtomicU64::new(u64::MAX),
             others_ready: AtomicUsize::new(0),
+            hardware: AtomicUsize::new(0),
             spinners: AtomicUsize::new(0),
             trace: AtomicU64::new(0xCBF2_9CE4_8422_2325),
             stack_high_water: AtomicUsize::new(0),

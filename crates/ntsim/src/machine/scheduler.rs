@@ -92,6 +92,9 @@ impl Machine {
         if context.irql.get() < DISPATCH && now >= self.attention.load(Ordering::Relaxed) {
             self.serve_interrupts(context);
         }
+        if self.hardware.load(Ordering::Relaxed) > 0 {
+            self.serve_hardware(context, now);
+        }
         if self.others_ready.load(Ordering::Relaxed) > 0 && context.one_in(PREEMPT_ONE_IN) {
             self.yield_baton(context);
         }
@@ -111,6 +114,22 @@ impl Machine {
             drop(core);
             let Some(interrupt) = interrupt else { return };
             self.run_interrupt(context, interrupt);
+        }
+    }
+
+    /// What comes through at `DISPATCH_LEVEL` too: a device that interrupts at its DIRQL.
+    fn serve_hardware(&self, context: &Context, now: u64) {
+        if context.one_in(DEFER_ONE_IN) {
+            return;
+        }
+        let mut core = self.core();
+        let (routine, left) = core.take_hardware(now, context.irql.get());
+        self.hardware.store(left, Ordering::Relaxed);
+        self.update_attention(&mut core);
+        drop(core);
+        if let Some(routine) = routine {
+            self.note(4, 0);
+            call::as_kernel(context, "a device's interrupt", routine);
         }
     }
 

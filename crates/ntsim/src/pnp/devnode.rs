@@ -11,6 +11,7 @@ use crate::abi::{
     IRP_MN_SURPRISE_REMOVAL, NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, STATUS_INVALID_DEVICE_STATE,
     STATUS_NO_SUCH_DEVICE,
 };
+use crate::controller::{Lists, Resources};
 use crate::registry::{self, Registry, Value};
 use crate::wdf::Shared;
 use crate::{machine, ntddk};
@@ -51,6 +52,7 @@ enum Phase {
 pub struct Devnode {
     pdo: Shared<crate::abi::DEVICE_OBJECT>,
     phase: Phase,
+    resources: Option<Resources>,
 }
 
 /// Says of which drivers a devnode consists.
@@ -61,6 +63,7 @@ pub struct DevnodeBuilder {
     lower: Vec<Driver>,
     function: Option<Driver>,
     upper: Vec<Driver>,
+    resources: Option<Resources>,
 }
 
 impl DevnodeBuilder {
@@ -93,6 +96,14 @@ impl DevnodeBuilder {
         self
     }
 
+    /// Says which hardware resources the device is started with; without, there are none, as for a
+    /// device behind a port.
+    #[must_use]
+    pub(crate) fn resources(mut self, resources: Resources) -> Self {
+        self.resources = Some(resources);
+        self
+    }
+
     /// Builds the stack: the registry names its drivers, then each of them, from the bottom up, is
     /// loaded if need be and gets its `AddDevice` call.
     ///
@@ -108,6 +119,7 @@ impl DevnodeBuilder {
         let mut node = Devnode {
             pdo: self.pdo,
             phase: Phase::Added,
+            resources: self.resources,
         };
         if self.function.is_none() && !allows_raw(pdo) {
             node.forget();
@@ -189,6 +201,7 @@ impl Devnode {
             lower: Vec::new(),
             function: None,
             upper: Vec::new(),
+            resources: None,
         }
     }
 
@@ -215,16 +228,21 @@ impl Devnode {
         if matches!(self.phase, Phase::SurpriseRemoved | Phase::Removed) {
             return Err(STATUS_INVALID_DEVICE_STATE);
         }
+        let mut lists = self.resources.as_ref().map(Lists::new);
+        let (raw, translated) = lists
+            .as_mut()
+            .map_or((ptr::null_mut(), ptr::null_mut()), Lists::pointers);
         let status = request::pnp(self.pdo.0, IRP_MN_START_DEVICE, |location| {
-            // SAFETY: the location is being filled. A device behind a port has no resources.
+            // SAFETY: the location is being filled; the lists outlive the request.
             unsafe {
-                (*location).Parameters.StartDevice.AllocatedResources = ptr::null_mut();
+                (*location).Parameters.StartDevice.AllocatedResources = raw;
                 (*location)
                     .Parameters
                     .StartDevice
-                    .AllocatedResourcesTranslated = ptr::null_mut();
+                    .AllocatedResourcesTranslated = translated;
             }
         });
+        drop(lists);
         if !NT_SUCCESS(status) {
             self.send_remove();
             return Err(status);
