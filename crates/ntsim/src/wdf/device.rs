@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::init::{DeviceInit, MAJORS, Preprocess};
 use super::object::{self, Body, Object, Parent};
 use super::plug::{self, PlugState};
+use super::resources::List;
 use super::usage::Usage;
 use super::{Shared, kernel, target};
 use crate::abi::{
@@ -225,8 +226,8 @@ fn add_parts(
         Ok::<usize, NTSTATUS>(handle.addr())
     };
     let parts = Parts {
-        resources: make(Body::Resources)?,
-        resources_raw: make(Body::Resources)?,
+        resources: make(Body::Resources(List::default()))?,
+        resources_raw: make(Body::Resources(List::default()))?,
         target: make(Body::Target(target::Target::new(attached)))?,
     };
     let set = device.device("WdfDeviceCreate").parts.set(parts);
@@ -236,13 +237,11 @@ fn add_parts(
 
 /// The calls about devices.
 pub(crate) mod calls {
-    use super::{
-        Arc, Body, NTSTATUS, Object, PDEVICE_OBJECT, Shared, WDFDEVICE, extension, object, ptr,
-    };
+    use super::{Arc, NTSTATUS, Object, PDEVICE_OBJECT, Shared, WDFDEVICE, extension, object, ptr};
     use crate::abi::{
         ACCESS_MASK, PDEVPROPTYPE, PULONG, PVOID, PWDF_DEVICE_PROPERTY_DATA,
         PWDF_OBJECT_ATTRIBUTES, PWDFDEVICE_INIT, STATUS_INVALID_PARAMETER, STATUS_SUCCESS, ULONG,
-        WDFCMRESLIST, WDFDRIVER, WDFIOTARGET, WDFKEY,
+        WDFDRIVER, WDFIOTARGET, WDFKEY,
     };
     use crate::ntddk;
     use crate::wdf::driver::{self, DISPATCH, PASSIVE};
@@ -421,17 +420,6 @@ pub(crate) mod calls {
                     Type,
                 )
             }
-        }
-
-        /// How many resources a list holds: storage devices behind a port have none. Up to
-        /// `DISPATCH_LEVEL`.
-        304 fn WdfCmResourceListGetCount(List: WDFCMRESLIST) -> ULONG {
-            const NAME: &str = "WdfCmResourceListGetCount";
-            let list = object::any(NAME, List);
-            if !matches!(list.body, Body::Resources) {
-                object::wrong_type(NAME, &list, "WDFCMRESLIST");
-            }
-            0
         }
     }
 }

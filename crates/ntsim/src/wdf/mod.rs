@@ -38,6 +38,7 @@ pub(crate) mod object;
 pub(crate) mod object_calls;
 pub(crate) mod plug;
 pub(crate) mod power;
+pub(crate) mod resources;
 pub mod table;
 pub(crate) mod target;
 pub(crate) mod usage;

@@ -8,7 +8,9 @@ use super::STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED;
 use super::context::ContextMemory;
 use super::frame::Who;
 use super::violation::{Violation, require_size, violation};
-use super::{Framework, Shared, device, driver, kernel, key, lists, locks, memory, target, work};
+use super::{
+    Framework, Shared, device, driver, kernel, key, lists, locks, memory, resources, target, work,
+};
 use crate::abi::{
     NTSTATUS, PCWDF_OBJECT_CONTEXT_TYPE_INFO, PFN_WDF_OBJECT_CONTEXT_CLEANUP,
     PFN_WDF_OBJECT_CONTEXT_DESTROY, PVOID, PWDF_OBJECT_ATTRIBUTES, STATUS_DELETE_PENDING,
@@ -30,7 +32,7 @@ pub(crate) enum Body {
     Dpc(work::Dpc),
     Collection(lists::Collection),
     Text(lists::Text),
-    Resources,
+    Resources(resources::List),
     General,
 }
 
@@ -49,7 +51,7 @@ impl Body {
             Self::Dpc(_) => "WDFDPC",
             Self::Collection(_) => "WDFCOLLECTION",
             Self::Text(_) => "WDFSTRING",
-            Self::Resources => "WDFCMRESLIST",
+            Self::Resources(_) => "WDFCMRESLIST",
             Self::General => "WDFOBJECT",
         }
     }
@@ -70,7 +72,7 @@ impl Body {
     pub(super) fn may_be_deleted(&self) -> bool {
         !matches!(
             self,
-            Self::Driver(_) | Self::Device(_) | Self::Target(_) | Self::Resources
+            Self::Driver(_) | Self::Device(_) | Self::Target(_) | Self::Resources(_)
         )
     }
 }
@@ -393,6 +395,7 @@ typed! {
     dpc: Dpc as "WDFDPC" => work::Dpc,
     collection: Collection as "WDFCOLLECTION" => lists::Collection,
     text: Text as "WDFSTRING" => lists::Text,
+    resources: Resources as "WDFCMRESLIST" => resources::List,
 }
 
 /// The object whose context is at an address, if any.

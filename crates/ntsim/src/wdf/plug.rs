@@ -20,7 +20,7 @@ use super::device::{Device, LOCK_SIZE};
 use super::object::Object;
 use super::power::{self, SelfManaged};
 use super::violation::{Violation, violation};
-use super::{death, dispatch, driver, frame, irp, kernel, usage};
+use super::{death, dispatch, driver, frame, irp, kernel, resources, usage};
 use crate::abi::{
     DO_DEVICE_INITIALIZING, IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_CANCEL_STOP_DEVICE,
     IRP_MN_DEVICE_USAGE_NOTIFICATION, IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_QUERY_STOP_DEVICE,
@@ -170,7 +170,10 @@ unsafe fn start(object: &Arc<Object>, irp: PIRP) -> NTSTATUS {
                     release_hardware(object);
                 }
                 match send_down(object, irp) {
-                    status if NT_SUCCESS(status) => hardware_available(object),
+                    status if NT_SUCCESS(status) => {
+                        resources::take(object.device(NAME), irp);
+                        hardware_available(object)
+                    }
                     status => {
                         if stage != Stage::Init {
                             fail(object);
@@ -188,7 +191,7 @@ unsafe fn start(object: &Arc<Object>, irp: PIRP) -> NTSTATUS {
 /// `PnpEventHardwareAvailable`: the lower drivers have started.
 fn hardware_available(object: &Arc<Object>) -> NTSTATUS {
     let device = object.device(NAME);
-    let (raw, translated) = resources(device);
+    let (raw, translated) = resource_lists(device);
     let status =
         notify!(object, EvtDevicePrepareHardware, raw, translated).unwrap_or(STATUS_SUCCESS);
     if !NT_SUCCESS(status) {
@@ -205,7 +208,7 @@ fn hardware_available(object: &Arc<Object>) -> NTSTATUS {
     STATUS_SUCCESS
 }
 
-fn resources<T, U>(device: &Device) -> (*mut T, *mut U) {
+fn resource_lists<T, U>(device: &Device) -> (*mut T, *mut U) {
     let parts = device.parts.get();
     (
         ptr::without_provenance_mut(parts.map_or(0, |parts| parts.resources_raw)),
@@ -215,7 +218,7 @@ fn resources<T, U>(device: &Device) -> (*mut T, *mut U) {
 
 /// `PnpReleaseHardware`; what the callback returns changes nothing any more.
 fn release_hardware(object: &Arc<Object>) {
-    let (_, translated) = resources::<(), _>(object.device(NAME));
+    let (_, translated) = resource_lists::<(), _>(object.device(NAME));
     let _: Option<NTSTATUS> = notify!(object, EvtDeviceReleaseHardware, translated);
 }
 

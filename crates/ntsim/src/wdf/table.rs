@@ -119,6 +119,7 @@ pub mod functions {
     pub use crate::wdf::locks::calls::*;
     pub use crate::wdf::memory::calls::*;
     pub use crate::wdf::object_calls::*;
+    pub use crate::wdf::resources::calls::*;
     pub use crate::wdf::target::calls::*;
     pub use crate::wdf::work::calls::*;
 }
@@ -133,6 +134,7 @@ const MODULES: &[&[Entry]] = &[
     super::locks::calls::ENTRIES,
     super::memory::calls::ENTRIES,
     super::object_calls::ENTRIES,
+    super::resources::calls::ENTRIES,
     super::target::calls::ENTRIES,
     super::work::calls::ENTRIES,
 ];
