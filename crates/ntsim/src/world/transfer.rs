@@ -1,10 +1,12 @@
 //! READ and WRITE requests at the top of the stack.
 
+use std::sync::Arc;
+
 use super::buffer::Buffer;
 use super::envelope::{Done, Draft, Envelope, Mdl, THREAD_LABEL};
 use super::naive::Naive;
 use super::scsi::ScsiDone;
-use super::stack::Stack;
+use super::stack::{Stack, Tally};
 use crate::abi::{
     _MODE, IRP_MJ_READ, IRP_MJ_WRITE, IRP_NOCACHE, IRP_PAGING_IO, IRP_SYNCHRONOUS_PAGING_IO,
     NTSTATUS, PDEVICE_OBJECT,
@@ -14,7 +16,9 @@ use crate::port::Direction;
 
 /// A READ or WRITE in the making; see [`Stack::read`] and [`Stack::write`].
 pub struct Transfer<'s> {
-    stack: &'s Stack,
+    /// Where READ and WRITE may have to leave as SRBs, or can go past a class driver.
+    stack: Option<&'s Stack>,
+    tally: Arc<Tally>,
     direction: Direction,
     offset: u64,
     buffer: Buffer,
@@ -37,8 +41,23 @@ impl<'s> Transfer<'s> {
         offset: u64,
         buffer: &Buffer,
     ) -> Self {
+        let to = (stack.top(), stack.tally());
         Self {
-            stack,
+            stack: Some(stack),
+            ..Transfer::to_device(to, direction, offset, buffer)
+        }
+    }
+
+    /// One that goes to a device as it is.
+    pub(super) fn to_device(
+        (device, tally): (PDEVICE_OBJECT, &Arc<Tally>),
+        direction: Direction,
+        offset: u64,
+        buffer: &Buffer,
+    ) -> Self {
+        Self {
+            stack: None,
+            tally: Arc::clone(tally),
             direction,
             offset,
             buffer: buffer.clone(),
@@ -51,7 +70,7 @@ impl<'s> Transfer<'s> {
             priority: None,
             user: false,
             thread: THREAD_LABEL,
-            device: stack.top(),
+            device,
         }
     }
 
@@ -145,7 +164,9 @@ impl<'s> Transfer<'s> {
     /// Sends it to the device right beneath the disk class driver, past that driver.
     #[must_use]
     pub fn below_class(mut self) -> Self {
-        self.device = self.stack.below_class();
+        if let Some(stack) = self.stack {
+            self.device = stack.below_class();
+        }
         self
     }
 
@@ -154,10 +175,10 @@ impl<'s> Transfer<'s> {
     pub fn send(self) -> Pending<'s> {
         let whole = self.buffer.len().saturating_sub(self.at) as u32;
         let length = self.length.unwrap_or(whole);
-        if let Some(sender) = self.stack.sender() {
+        if let Some((stack, sender)) = self.stack.and_then(|stack| Some((stack, stack.sender()?))) {
             let range = (self.at, length);
             let naive = Naive::start(
-                self.stack,
+                stack,
                 sender,
                 self.direction,
                 self.offset,
@@ -174,7 +195,7 @@ impl<'s> Transfer<'s> {
             Direction::Read => IRP_MJ_READ,
             Direction::Write => IRP_MJ_WRITE,
         };
-        let mut draft = Draft::new(self.device, major, self.stack.tally());
+        let mut draft = Draft::new(self.device, major, &self.tally);
         draft.attach(&self.buffer, self.at, length as usize, &self.mdl);
         // SAFETY: the IRP is ours and not sent yet. READ and WRITE have their parameters in the
         // same places.
