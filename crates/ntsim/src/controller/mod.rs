@@ -130,6 +130,9 @@ pub enum Misuse {
     Unreachable(u64),
     /// COMMAND, or a part of an operation, was written while an operation ran.
     Busy(u32),
+    /// An operation was commanded before the interrupt of the one before was acknowledged: it does not
+    /// start.
+    Unacknowledged,
     /// A register was read or written that there is none, or not in this way.
     Register(u32),
 }

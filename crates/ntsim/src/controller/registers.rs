@@ -158,6 +158,7 @@ impl State {
             }
             ACKNOWLEDGE => file.status &= BUSY,
             _ if busy => self.misuses.push(Misuse::Busy(offset)),
+            COMMAND if file.interrupt() => self.misuses.push(Misuse::Unacknowledged),
             COMMAND if value == READ || value == WRITE => return Some(self.begin(value)),
             LBA_LOW => file.lba = with_low(file.lba, value),
             LBA_HIGH => file.lba = with_high(file.lba, value),

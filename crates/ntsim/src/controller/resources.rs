@@ -1,12 +1,9 @@
 //! The resources that START_DEVICE carries, as a `CM_RESOURCE_LIST`.
 
 use crate::abi::{
-    _CM_PARTIAL_RESOURCE_DESCRIPTOR__bindgen_ty_1,
-    _CM_PARTIAL_RESOURCE_DESCRIPTOR__bindgen_ty_1__bindgen_ty_3,
-    _CM_PARTIAL_RESOURCE_DESCRIPTOR__bindgen_ty_1__bindgen_ty_5, _CM_SHARE_DISPOSITION,
-    _INTERFACE_TYPE, CM_PARTIAL_RESOURCE_DESCRIPTOR, CM_RESOURCE_INTERRUPT_LEVEL_SENSITIVE,
-    CM_RESOURCE_LIST, CM_RESOURCE_MEMORY_READ_WRITE, CmResourceTypeInterrupt, CmResourceTypeMemory,
-    KIRQL, PCM_RESOURCE_LIST, PHYSICAL_ADDRESS,
+    _CM_SHARE_DISPOSITION, _INTERFACE_TYPE, CM_PARTIAL_RESOURCE_DESCRIPTOR,
+    CM_RESOURCE_INTERRUPT_LEVEL_SENSITIVE, CM_RESOURCE_LIST, CM_RESOURCE_MEMORY_READ_WRITE,
+    CmResourceTypeInterrupt, CmResourceTypeMemory, KIRQL, PCM_RESOURCE_LIST, PHYSICAL_ADDRESS,
 };
 
 /// Registers and an interrupt.
@@ -41,8 +38,8 @@ impl Lists {
             ..*resources
         };
         Self {
-            raw: list(&raw),
-            translated: list(resources),
+            raw: Box::new(list(&raw)),
+            translated: Box::new(list(resources)),
         }
     }
 
@@ -55,7 +52,7 @@ impl Lists {
     }
 }
 
-fn list(resources: &Resources) -> Box<ListOfTwo> {
+fn list(resources: &Resources) -> ListOfTwo {
     let mut list = CM_RESOURCE_LIST {
         Count: 1,
         ..CM_RESOURCE_LIST::default()
@@ -66,39 +63,35 @@ fn list(resources: &Resources) -> Box<ListOfTwo> {
     partial.Revision = 1;
     partial.Count = 2;
     partial.PartialDescriptors[0] = memory(resources);
-    Box::new(ListOfTwo {
+    ListOfTwo {
         list,
         second: interrupt(resources),
-    })
+    }
 }
 
 fn memory(resources: &Resources) -> CM_PARTIAL_RESOURCE_DESCRIPTOR {
-    CM_PARTIAL_RESOURCE_DESCRIPTOR {
+    let mut descriptor = CM_PARTIAL_RESOURCE_DESCRIPTOR {
         Type: CmResourceTypeMemory as u8,
         ShareDisposition: _CM_SHARE_DISPOSITION::CmResourceShareDeviceExclusive as u8,
         Flags: CM_RESOURCE_MEMORY_READ_WRITE as u16,
-        u: _CM_PARTIAL_RESOURCE_DESCRIPTOR__bindgen_ty_1 {
-            Memory: _CM_PARTIAL_RESOURCE_DESCRIPTOR__bindgen_ty_1__bindgen_ty_5 {
-                Start: PHYSICAL_ADDRESS {
-                    QuadPart: resources.memory.cast_signed(),
-                },
-                Length: resources.length,
-            },
-        },
-    }
+        ..CM_PARTIAL_RESOURCE_DESCRIPTOR::default()
+    };
+    descriptor.u.Memory.Start = PHYSICAL_ADDRESS {
+        QuadPart: resources.memory.cast_signed(),
+    };
+    descriptor.u.Memory.Length = resources.length;
+    descriptor
 }
 
 fn interrupt(resources: &Resources) -> CM_PARTIAL_RESOURCE_DESCRIPTOR {
-    CM_PARTIAL_RESOURCE_DESCRIPTOR {
+    let mut descriptor = CM_PARTIAL_RESOURCE_DESCRIPTOR {
         Type: CmResourceTypeInterrupt as u8,
         ShareDisposition: _CM_SHARE_DISPOSITION::CmResourceShareShared as u8,
         Flags: CM_RESOURCE_INTERRUPT_LEVEL_SENSITIVE as u16,
-        u: _CM_PARTIAL_RESOURCE_DESCRIPTOR__bindgen_ty_1 {
-            Interrupt: _CM_PARTIAL_RESOURCE_DESCRIPTOR__bindgen_ty_1__bindgen_ty_3 {
-                Level: resources.irql.into(),
-                Vector: resources.vector,
-                Affinity: 1,
-            },
-        },
-    }
+        ..CM_PARTIAL_RESOURCE_DESCRIPTOR::default()
+    };
+    descriptor.u.Interrupt.Level = resources.irql.into();
+    descriptor.u.Interrupt.Vector = resources.vector;
+    descriptor.u.Interrupt.Affinity = 1;
+    descriptor
 }

@@ -7,7 +7,7 @@ use super::violation::{
     PUT_WITH_CHANNEL, PUT_WITH_COMMON_BUFFERS, PUT_WITH_LISTS, PUT_WITH_REGISTERS, UNKNOWN_VERSION,
     broken,
 };
-use super::{Hal, table};
+use super::{Hal, starved, table};
 use crate::abi::{
     DEVICE_DESCRIPTION, DEVICE_DESCRIPTION_VERSION3, DMA_ADAPTER, PDEVICE_DESCRIPTION,
     PDEVICE_OBJECT, PDMA_ADAPTER, PULONG, USHORT,
@@ -98,7 +98,7 @@ fn get(
         broken(UNKNOWN_VERSION, [description.Version.into(), 0, 0], story).raise();
     }
     // Slave devices need a system DMA controller, and there is none.
-    if description.Master == 0 {
+    if description.Master == 0 || starved(context, size_of::<DMA_ADAPTER>()) {
         return None;
     }
     let hal = context.machine.extension::<Hal>();

@@ -15,7 +15,7 @@ use crate::abi::{
     _IO_ALLOCATION_ACTION, IO_ALLOCATION_ACTION, PDEVICE_OBJECT, PDMA_ADAPTER, PDRIVER_CONTROL,
     PVOID,
 };
-use crate::machine::context::{self, Context, DISPATCH};
+use crate::machine::context::Context;
 use crate::machine::{DriverId, Machine, Violation};
 use crate::wdf::Shared;
 use crate::{call, ke};
@@ -160,15 +160,14 @@ pub(super) fn serve(machine: &Arc<Machine>, hal: &Hal) {
         let next = hal.state().next();
         let Some((request, base)) = next else { return };
         let delay = delay_of(machine, hal, &request);
-        match (request.what, delay) {
-            (Wanted::Greed(hold), _) => keep(hold, base),
-            (what, None) => deliver(machine, hal, Request { what, ..request }, base),
-            (what, Some(delay)) => {
-                let request = Request { what, ..request };
+        match (&request.what, delay) {
+            (&Wanted::Greed(hold), _) => keep(hold, base),
+            (_, None) => deliver(machine, hal, &request, base),
+            (_, Some(delay)) => {
                 ke::device_event(delay, move || {
                     let machine = Machine::current();
                     let hal = machine.extension::<Hal>();
-                    deliver(&machine, &hal, request, base);
+                    deliver(&machine, &hal, &request, base);
                     serve(&machine, &hal);
                 });
             }
@@ -205,16 +204,16 @@ fn keep(hold: u64, base: usize) {
     });
 }
 
-/// Calls the routine that waited, at `DISPATCH_LEVEL`.
-fn deliver(machine: &Arc<Machine>, hal: &Hal, request: Request, base: usize) {
+/// Calls the routine that waited, at `DISPATCH_LEVEL`. The channel may be free afterwards.
+fn deliver(machine: &Arc<Machine>, hal: &Hal, request: &Request, base: usize) {
     let owner = hal
         .state()
         .adapters
         .get(&request.adapter)
         .map(|adapter| adapter.driver);
     let driver = owner.unwrap_or(DriverId::NONE);
-    ke::raise_to_dispatch(|| match request.what {
-        Wanted::Channel {
+    ke::raise_to_dispatch(|| match &request.what {
+        &Wanted::Channel {
             routine,
             context: argument,
         } => {
@@ -229,16 +228,12 @@ fn deliver(machine: &Arc<Machine>, hal: &Hal, request: Request, base: usize) {
             verdict.unwrap_or_else(|violation| violation.raise());
         }
         Wanted::List(wanted) => {
-            let made = list::make(machine, hal, request.adapter, base, &wanted);
+            let made = list::make(machine, hal, request.adapter, base, wanted);
             hal.state().pass_channel_on(request.adapter);
-            list::deliver(driver, request.device.0, request.irp.0, &wanted, made);
+            list::deliver(driver, request.device.0, request.irp.0, wanted, made);
         }
         Wanted::Greed(_) => {}
     });
-    // The channel may be free now.
-    if context::current().irql.get() <= DISPATCH {
-        serve(machine, hal);
-    }
 }
 
 impl State {

@@ -2,11 +2,12 @@
 
 use std::alloc::{Layout, dealloc};
 
-use super::Hal;
 use super::registers::common_window;
 use super::state::State;
 use super::violation::{COMMON_BUFFER_FREED, broken};
+use super::{Hal, starved};
 use crate::abi::{PDMA_ADAPTER, PVOID};
+use crate::machine::context::Context;
 use crate::machine::{Machine, Violation};
 use crate::memory::{Blocks, PAGE};
 
@@ -44,13 +45,16 @@ impl Drop for CommonBuffer {
 
 /// `AllocateCommonBuffer`: address and logical address, if there is room where the device reaches.
 pub(super) fn allocate(
-    machine: &Machine,
+    context: &Context,
     address: PDMA_ADAPTER,
     length: u32,
 ) -> Result<Option<(PVOID, u64)>, Violation> {
-    let hal = machine.extension::<Hal>();
+    let hal = context.machine.extension::<Hal>();
     let mut state = hal.state();
     let bits = state.adapter("AllocateCommonBuffer", address)?.bits;
+    if starved(context, length as usize) {
+        return Ok(None);
+    }
     let pages = u64::from(length).div_ceil(PAGE as u64);
     let Some(page) = state.free_pages(common_window(bits), pages) else {
         return Ok(None);

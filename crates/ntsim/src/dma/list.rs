@@ -6,7 +6,7 @@ use super::adapter::TAG;
 use super::state::{List, Request, State, Wanted};
 use super::transfer::{Range, frames_of};
 use super::violation::{LIST_FREED, WRONG_DIRECTION, broken};
-use super::{Hal, channel};
+use super::{Hal, channel, starved};
 use crate::abi::{
     NTSTATUS, PDEVICE_OBJECT, PDMA_ADAPTER, PDRIVER_LIST_CONTROL, PHYSICAL_ADDRESS, PIRP,
     PSCATTER_GATHER_LIST, PVOID, SCATTER_GATHER_ELEMENT, SCATTER_GATHER_LIST,
@@ -80,7 +80,13 @@ pub(super) unsafe fn get(
         let adapter = state.adapter("GetScatterGatherList", address);
         adapter.map(|adapter| adapter.registers)
     };
-    if count > most.unwrap_or_else(|violation| violation.raise()) {
+    let most = most.unwrap_or_else(|violation| violation.raise());
+    if count > most
+        || starved(
+            context,
+            size_of::<SCATTER_GATHER_ELEMENT>() * count as usize,
+        )
+    {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     let request = Request {

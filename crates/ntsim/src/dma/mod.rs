@@ -40,11 +40,13 @@ pub mod violation;
 
 use std::sync::{Mutex, MutexGuard};
 
-pub(crate) use reach::{Refused, reach};
+pub(crate) use reach::reach;
+pub use reach::{Refused, device_reads, device_writes};
 pub use state::{DmaCounts, Grants, Greedy, Setup};
 
 use crate::abi::PDEVICE_OBJECT;
-use crate::machine::{DriverId, Machine, lock};
+use crate::machine::context::Context;
+use crate::machine::{AllocationKind, DriverId, Machine, Owner, lock};
 use state::State;
 
 /// This module's parts of the export table.
@@ -92,6 +94,14 @@ pub fn set_greedy(greedy: Option<Greedy>) {
 #[must_use]
 pub fn counts() -> DmaCounts {
     Machine::current().extension::<Hal>().state().counts
+}
+
+/// Whether an allocation of the HAL's for a driver under test shall fail.
+fn starved(context: &Context, bytes: usize) -> bool {
+    context.frame.get().owner == Owner::Driver
+        && context
+            .machine
+            .shall_fail(AllocationKind::Pool, bytes, adapter::TAG)
 }
 
 /// What nobody has given back, one line each: adapters, channels, map registers, mappings,

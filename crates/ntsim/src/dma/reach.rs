@@ -2,12 +2,13 @@
 
 use super::Hal;
 use super::state::{Mapping, State};
+use crate::abi::PDEVICE_OBJECT;
 use crate::machine::Machine;
 use crate::port::Segment;
 
 /// Why a device does not reach a logical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// Nothing is mapped there for this device.
     NotMapped(u64),
     /// What is mapped there is for the other direction.
@@ -34,6 +35,46 @@ pub(crate) fn reach(
         done += now;
     }
     Ok(segments)
+}
+
+/// What the device that `pdo` stands for reads at a logical address.
+///
+/// # Errors
+/// Where and why it reaches no memory.
+pub fn device_reads(pdo: PDEVICE_OBJECT, logical: u64, into: &mut [u8]) -> Result<(), Refused> {
+    let memory = reach(&Machine::current(), pdo.addr(), logical, into.len(), false)?;
+    let mut rest = into;
+    for segment in memory {
+        let (now, later) = rest.split_at_mut(segment.length);
+        // SAFETY: mapped for the device, which makes the bytes its to read.
+        unsafe {
+            segment
+                .start
+                .copy_to_nonoverlapping(now.as_mut_ptr(), segment.length)
+        };
+        rest = later;
+    }
+    Ok(())
+}
+
+/// The device that `pdo` stands for writes to a logical address.
+///
+/// # Errors
+/// Where and why it reaches no memory; nothing is written then.
+pub fn device_writes(pdo: PDEVICE_OBJECT, logical: u64, bytes: &[u8]) -> Result<(), Refused> {
+    let memory = reach(&Machine::current(), pdo.addr(), logical, bytes.len(), true)?;
+    let mut rest = bytes;
+    for segment in memory {
+        let (now, later) = rest.split_at(segment.length);
+        // SAFETY: mapped for the device, which makes the bytes its to write.
+        unsafe {
+            segment
+                .start
+                .copy_from_nonoverlapping(now.as_ptr(), segment.length)
+        };
+        rest = later;
+    }
+    Ok(())
 }
 
 impl State {

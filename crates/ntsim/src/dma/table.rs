@@ -26,7 +26,7 @@ exports! { run;
     /// reaches. `PASSIVE_LEVEL`.
     fn AllocateCommonBuffer(DmaAdapter: PDMA_ADAPTER, Length: ULONG, LogicalAddress: PPHYSICAL_ADDRESS, CacheEnabled: BOOLEAN) -> PVOID {
         exactly(run.context(), "AllocateCommonBuffer", 0);
-        let Some((address, logical)) = done(common::allocate(&run.context().machine, DmaAdapter, Length)) else {
+        let Some((address, logical)) = done(common::allocate(run.context(), DmaAdapter, Length)) else {
             return core::ptr::null_mut();
         };
         // SAFETY: the caller's place for the address.

@@ -2,6 +2,8 @@
 //! DMA: a request is cut into operations that map registers and controller allow, one at a time.
 #![allow(dead_code, reason = "every test file uses a part of this")]
 
+pub(crate) mod direct;
+
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr;
