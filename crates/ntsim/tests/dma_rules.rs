@@ -367,7 +367,7 @@ fn lists_that_are_none_any_more() {
         let adapter = Adapter::usual();
         let buffer = Locked::scattered(8192, 0);
         adapter.get_list(&buffer, 0, 8192, true, move |list| {
-            adapter.put_list(list, false)
+            adapter.put_list(list, false);
         });
     });
     assert_eq!(direction.0, WRONG_DIRECTION);

@@ -7,7 +7,7 @@ use ntsim::world::DmaWorld;
 
 #[test]
 fn what_is_written_is_read() {
-    let (_, report) = DmaWorld::new(&driver())
+    let ((), report) = DmaWorld::new(&driver())
         .run(|stack| {
             let buffer = stack.buffer(64 << 10, 512);
             buffer.fill_with(|index| (index / 7) as u8);

@@ -50,7 +50,7 @@ pub fn device_reads(pdo: PDEVICE_OBJECT, logical: u64, into: &mut [u8]) -> Resul
         unsafe {
             segment
                 .start
-                .copy_to_nonoverlapping(now.as_mut_ptr(), segment.length)
+                .copy_to_nonoverlapping(now.as_mut_ptr(), segment.length);
         };
         rest = later;
     }
@@ -70,7 +70,7 @@ pub fn device_writes(pdo: PDEVICE_OBJECT, logical: u64, bytes: &[u8]) -> Result<
         unsafe {
             segment
                 .start
-                .copy_from_nonoverlapping(now.as_ptr(), segment.length)
+                .copy_from_nonoverlapping(now.as_ptr(), segment.length);
         };
         rest = later;
     }
