@@ -3,13 +3,13 @@
 use super::fdo::{Fdo, Use};
 use super::{irp, pnp, service, start};
 use crate::abi::{
-    APC_LEVEL, NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, PIRP, STATUS_BUFFER_TOO_SMALL,
+    APC_LEVEL, IRP_MJ_SCSI, NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, PIRP, STATUS_BUFFER_TOO_SMALL,
     STATUS_DEVICE_DOES_NOT_EXIST, STATUS_INFO_LENGTH_MISMATCH, STATUS_INVALID_DEVICE_REQUEST,
     STATUS_INVALID_PARAMETER_1, STATUS_NOT_IMPLEMENTED, STATUS_NOT_SUPPORTED, STATUS_SUCCESS,
     STATUS_UNSUCCESSFUL,
 };
 use crate::port::op;
-use crate::{io, ke};
+use crate::{io, ke, ntddk};
 
 /// `IOCTL_DISK_GET_DRIVE_GEOMETRY`.
 const GET_DRIVE_GEOMETRY: u32 = 0x0007_0000;
@@ -26,7 +26,29 @@ pub(super) unsafe extern "C" fn read_write(device: PDEVICE_OBJECT, irp: PIRP) ->
     unsafe { service::read_write(&pnp::fdo_of(device), irp) }
 }
 
-/// `IRP_MJ_SCSI` and `IRP_MJ_SYSTEM_CONTROL`: passed down as they are.
+/// `IRP_MN_SCSI_CLASS` [srb.h].
+const SCSI_CLASS: u8 = 1;
+
+/// `IRP_MJ_INTERNAL_DEVICE_CONTROL`, which is `IRP_MJ_SCSI`. The request block goes down and nothing
+/// else: whatever the sender's parameters were, the port finds those of a SCSI request, without a
+/// control code [classpnp, class.c, `ClassInternalIoControl`].
+pub(super) unsafe extern "C" fn internal(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    // SAFETY: called by the I/O manager with a device of this driver and an IRP for it.
+    unsafe {
+        let fdo = pnp::fdo_of(device);
+        if fdo.is_leaving() {
+            return irp::complete(irp, STATUS_DEVICE_DOES_NOT_EXIST, 0);
+        }
+        let srb = (*io::current_location(irp)).Parameters.Scsi.Srb;
+        let next = io::next_location(irp);
+        (&raw mut (*next).Parameters.Scsi.Srb).write(srb);
+        (&raw mut (*next).MajorFunction).write(IRP_MJ_SCSI as u8);
+        (&raw mut (*next).MinorFunction).write(SCSI_CLASS);
+        ntddk::IofCallDriver(fdo.lower, irp)
+    }
+}
+
+/// `IRP_MJ_SYSTEM_CONTROL`: passed down as it is.
 pub(super) unsafe extern "C" fn pass(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     // SAFETY: called by the I/O manager with a device of this driver and an IRP for it.
     unsafe {

@@ -222,7 +222,8 @@ pub fn create(options: Options) -> (Driver, PDRIVER_OBJECT) {
         for major in 0..=IRP_MJ_MAXIMUM_FUNCTION {
             (*table)[major as usize] = match major {
                 IRP_MJ_READ | IRP_MJ_WRITE => Some(control::read_write),
-                IRP_MJ_SCSI | IRP_MJ_SYSTEM_CONTROL => Some(control::pass),
+                IRP_MJ_SCSI => Some(control::internal),
+                IRP_MJ_SYSTEM_CONTROL => Some(control::pass),
                 IRP_MJ_DEVICE_CONTROL => Some(control::dispatch),
                 IRP_MJ_PNP => Some(pnp::dispatch),
                 IRP_MJ_POWER => Some(power::dispatch),
