@@ -88,7 +88,7 @@ exports! { run;
 ///
 /// # Safety
 /// `irp` is an IRP.
-pub(super) unsafe fn swap_routine(irp: PIRP, routine: PDRIVER_CANCEL) -> PDRIVER_CANCEL {
+pub(crate) unsafe fn swap_routine(irp: PIRP, routine: PDRIVER_CANCEL) -> PDRIVER_CANCEL {
     let new = routine.map_or(std::ptr::null_mut(), |routine| routine as *mut ());
     // SAFETY: the caller's contract; the field has the size and alignment of a pointer, and null is
     // its empty value.

@@ -29,6 +29,7 @@ pub use irp::{allocate_irp, current_location, free_irp, next_location, reuse_irp
 pub use send::call_driver;
 pub use watch::{Arrival, arrivals, filter_routine, unwatch, watch};
 
+pub(crate) use cancel::swap_routine as set_cancel_routine;
 pub(crate) use remove_lock::forget_range;
 pub(crate) use state::IoState;
 pub(crate) use work_item::WorkQueue;

@@ -4,6 +4,7 @@ use super::cdb::{self, Direction, ReadWrite};
 use super::extent::Extent;
 use super::fault::{Effect, Injection, Moved};
 use super::hba::{Limits, OnViolation, SegmentRule};
+use super::paired::PortLimits;
 use super::record::Violation;
 use super::request::Request;
 use super::target::Reply;
@@ -67,13 +68,25 @@ impl Port {
         address: usize,
     ) -> Result<(), Ending> {
         let profile = &self.hba.profile;
-        let limits = profile.actual;
         let record = &request.record;
-        let segments = match profile.segments {
-            SegmentRule::Pages => record.span_pages,
-            SegmentRule::Breaks => record.breaks,
+        let transfer = cdb::read_write(record.command());
+        let bound = Bound {
+            limits: and_told(profile.actual, request.held_to),
+            rule: profile.segments,
+            registers: request.held_to.registers,
+            sectors: profile.sectors,
         };
-        let broken = broken_limits(limits, profile.segments, record.bytes, segments, address);
+        let wanted = Wanted {
+            bytes: record.bytes,
+            pages: record.span_pages,
+            segments: match profile.segments {
+                SegmentRule::Pages => record.span_pages,
+                SegmentRule::Breaks => record.breaks,
+            },
+            sectors: transfer.map_or(0, |transfer| transfer.blocks),
+            address,
+        };
+        let broken = bound.broken_by(&wanted);
         if broken.is_empty() {
             return Ok(());
         }
@@ -86,8 +99,8 @@ impl Port {
             OnViolation::BusReset => request.effect = Effect::failed(SRB_STATUS_BUS_RESET),
             OnViolation::Hang => return Err(Ending::Never),
             OnViolation::Short => {
-                let room = within(limits, record.page_offset, self.disk.geometry.sector);
-                request.transfer = cdb::read_write(record.command());
+                let room = bound.room(record.page_offset, self.disk.geometry.sector);
+                request.transfer = transfer;
                 request.effect = Effect {
                     moved: Moved::Bytes(room.min(record.bytes)),
                     ..Effect::SUCCESS
@@ -166,7 +179,7 @@ impl Port {
         }
     }
 
-    fn check_direction(state: &mut State, request: &Request, direction: Direction) {
+    pub(super) fn check_direction(state: &mut State, request: &Request, direction: Direction) {
         let flags = request.flags() & SRB_FLAGS_UNSPECIFIED_DIRECTION;
         let wanted = match direction {
             Direction::Read => SRB_FLAGS_DATA_IN,
@@ -193,93 +206,178 @@ fn inject(request: &mut Request, transfer: &ReadWrite, injection: Injection) -> 
     Ending::Known
 }
 
-fn broken_limits(
+/// Everything that a request to the hardware must keep to.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
     limits: Limits,
     rule: SegmentRule,
+    /// Pages that the map registers of the port driver span.
+    registers: u32,
+    /// What the controller's sector count holds.
+    sectors: Option<u32>,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
     bytes: u32,
+    pages: u32,
     segments: u32,
+    sectors: u32,
     address: usize,
-) -> Vec<(Violation, String)> {
-    let mut broken = Vec::new();
-    if limits.bytes != 0 && bytes > limits.bytes {
-        broken.push((
-            Violation::Bytes,
-            format!("{bytes} bytes, {} allowed", limits.bytes),
-        ));
+}
+
+/// The adapter's limits with those that its port driver told of its own.
+fn and_told(limits: Limits, told: PortLimits) -> Limits {
+    let bytes = match limits.bytes {
+        0 if told.bytes == u32::MAX => 0,
+        0 => told.bytes,
+        bytes => bytes.min(told.bytes),
+    };
+    Limits {
+        bytes,
+        pages: limits.pages.min(told.segments),
+        ..limits
     }
-    if segments > limits.pages.max(1) {
-        let (violation, what) = match rule {
+}
+
+impl Bound {
+    fn broken_by(&self, wanted: &Wanted) -> Vec<(Violation, String)> {
+        let limits = self.limits;
+        let most = |limit: u32| limit.max(1);
+        let segments = match self.rule {
             SegmentRule::Pages => (Violation::Pages, "pages"),
             SegmentRule::Breaks => (Violation::Breaks, "physical breaks"),
         };
-        broken.push((
-            violation,
-            format!("{segments} {what}, {} allowed", limits.pages),
-        ));
+        let bytes = if limits.bytes == 0 {
+            u32::MAX
+        } else {
+            limits.bytes
+        };
+        let counted = [
+            ((Violation::Bytes, "bytes"), wanted.bytes, bytes),
+            (segments, wanted.segments, most(limits.pages)),
+            (
+                (Violation::MapRegisters, "pages"),
+                wanted.pages,
+                most(self.registers),
+            ),
+            (
+                (Violation::Sectors, "sectors"),
+                wanted.sectors,
+                self.sectors.unwrap_or(u32::MAX),
+            ),
+        ];
+        let mut broken: Vec<_> = counted
+            .into_iter()
+            .filter(|&(_, found, most)| found > most)
+            .map(|((violation, what), found, most)| {
+                (violation, format!("{found} {what}, {most} allowed"))
+            })
+            .collect();
+        if wanted.address & limits.alignment_mask as usize != 0 {
+            let detail = format!(
+                "buffer at {:#x}, alignment mask {:#x}",
+                wanted.address, limits.alignment_mask
+            );
+            broken.push((Violation::Alignment, detail));
+        }
+        broken
     }
-    if address & limits.alignment_mask as usize != 0 {
-        let detail = format!(
-            "buffer at {address:#x}, alignment mask {:#x}",
-            limits.alignment_mask
-        );
-        broken.push((Violation::Alignment, detail));
-    }
-    broken
-}
 
-/// How many whole sectors at `page_offset` the limits allow.
-fn within(limits: Limits, page_offset: u16, sector: u32) -> u32 {
-    let pages = (u64::from(limits.pages.max(1)) * 4096).saturating_sub(u64::from(page_offset));
-    let bytes = if limits.bytes == 0 {
-        u32::MAX
-    } else {
-        limits.bytes
-    };
-    let room = pages.min(u64::from(bytes)) as u32;
-    room - room % sector
+    /// How many bytes of whole sectors at `page_offset` the limits allow.
+    fn room(&self, page_offset: u16, sector: u32) -> u32 {
+        let pages = u64::from(self.limits.pages.min(self.registers).max(1));
+        let pages = (pages * 4096).saturating_sub(u64::from(page_offset));
+        let bytes = match self.limits.bytes {
+            0 => u64::from(u32::MAX),
+            bytes => u64::from(bytes),
+        };
+        let sectors = self.sectors.map_or(u64::MAX, u64::from);
+        let room = pages
+            .min(bytes)
+            .min(sectors.saturating_mul(u64::from(sector))) as u32;
+        room - room % sector
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, SegmentRule, Violation, broken_limits, within};
+    use super::{Bound, Limits, PortLimits, SegmentRule, Violation, Wanted, and_told};
+
+    fn bound(bytes: u32, pages: u32) -> Bound {
+        Bound {
+            limits: Limits {
+                bytes,
+                pages,
+                alignment_mask: 3,
+            },
+            rule: SegmentRule::Pages,
+            registers: u32::MAX,
+            sectors: None,
+        }
+    }
 
     #[test]
     fn each_limit_is_found_broken_on_its_own() {
-        let limits = Limits {
-            bytes: 8192,
-            pages: 2,
-            alignment_mask: 3,
+        let bound = Bound {
+            registers: 3,
+            sectors: Some(16),
+            ..bound(8192, 4)
         };
-        let broken = |bytes, pages, address| {
-            broken_limits(limits, SegmentRule::Pages, bytes, pages, address)
+        let broken = |bytes, pages, segments, sectors, address| {
+            let wanted = Wanted {
+                bytes,
+                pages,
+                segments,
+                sectors,
+                address,
+            };
+            bound
+                .broken_by(&wanted)
                 .into_iter()
                 .map(|(violation, _)| violation)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(broken(8192, 2, 0x1004), []);
-        assert_eq!(broken(8704, 2, 0x1000), [Violation::Bytes]);
-        assert_eq!(broken(8192, 3, 0x1004), [Violation::Pages]);
-        assert_eq!(broken(512, 1, 0x1002), [Violation::Alignment]);
+        assert_eq!(broken(8192, 3, 4, 16, 0x1004), []);
+        assert_eq!(broken(8704, 3, 4, 16, 0x1000), [Violation::Bytes]);
+        assert_eq!(broken(8192, 3, 5, 16, 0x1004), [Violation::Pages]);
+        assert_eq!(broken(8192, 4, 4, 16, 0x1004), [Violation::MapRegisters]);
+        assert_eq!(broken(8192, 3, 4, 17, 0x1004), [Violation::Sectors]);
+        assert_eq!(broken(512, 1, 1, 1, 0x1002), [Violation::Alignment]);
+    }
+
+    #[test]
+    fn what_is_told_makes_limits_stricter_and_never_looser() {
+        let limits = bound(8192, 4).limits;
+        let told = |bytes, segments| {
+            let told = PortLimits {
+                segments,
+                bytes,
+                ..PortLimits::NONE
+            };
+            let both = and_told(limits, told);
+            (both.bytes, both.pages)
+        };
+        assert_eq!(told(u32::MAX, u32::MAX), (8192, 4));
+        assert_eq!(told(4096, 2), (4096, 2));
+        let unlimited = bound(0, 4).limits;
+        assert_eq!(and_told(unlimited, PortLimits::NONE).bytes, 0);
     }
 
     #[test]
     fn a_short_transfer_ends_on_a_sector() {
-        let limits = Limits {
-            bytes: 65535,
-            pages: 4,
-            alignment_mask: 0,
+        assert_eq!(bound(65535, 4).room(100, 512), 15872);
+        assert_eq!(bound(65535, 64).room(0, 512), 65024);
+        let few = Bound {
+            registers: 2,
+            ..bound(65535, 64)
         };
-        assert_eq!(within(limits, 100, 512), 15872);
-        assert_eq!(
-            within(
-                Limits {
-                    pages: 64,
-                    ..limits
-                },
-                0,
-                512
-            ),
-            65024
-        );
+        assert_eq!(few.room(512, 512), 8192 - 512);
+        let controller = Bound {
+            sectors: Some(8),
+            ..bound(0, 64)
+        };
+        assert_eq!(controller.room(512, 512), 4096);
     }
 }

@@ -282,7 +282,8 @@ impl Port {
         let status = effect
             .irp_status
             .unwrap_or_else(|| irp_status(effect.srb_status, effect.system_status));
-        let information = request.srb.map_or(0, |srb| u64::from(srb.data_length()));
+        let given = request.srb.map_or(0, |srb| u64::from(srb.data_length()));
+        let information = request.information.unwrap_or(given);
         let mut record = mem::take(&mut request.record);
         record.completed_at = host::now();
         record.outcome = Outcome {

@@ -10,12 +10,13 @@ use super::{Port, Presence, host};
 use crate::abi::{
     NTSTATUS, PDEVICE_OBJECT, PIRP, PVOID, SRB_FUNCTION_ABORT_COMMAND, SRB_FUNCTION_ATTACH_DEVICE,
     SRB_FUNCTION_CLAIM_DEVICE, SRB_FUNCTION_EXECUTE_SCSI, SRB_FUNCTION_FLUSH,
-    SRB_FUNCTION_FLUSH_QUEUE, SRB_FUNCTION_LOCK_QUEUE, SRB_FUNCTION_QUIESCE_DEVICE,
-    SRB_FUNCTION_RELEASE_DEVICE, SRB_FUNCTION_RELEASE_QUEUE, SRB_FUNCTION_REMOVE_DEVICE,
-    SRB_FUNCTION_RESET_BUS, SRB_FUNCTION_RESET_DEVICE, SRB_FUNCTION_RESET_LOGICAL_UNIT,
-    SRB_FUNCTION_SHUTDOWN, SRB_FUNCTION_UNLOCK_QUEUE, SRB_STATUS_ABORT_FAILED, SRB_STATUS_ABORTED,
-    SRB_STATUS_BUS_RESET, SRB_STATUS_BUSY, SRB_STATUS_INVALID_REQUEST, SRB_STATUS_NO_DEVICE,
-    SRB_STATUS_REQUEST_FLUSHED, SRB_STATUS_SUCCESS, STATUS_DEVICE_BUSY, STATUS_INVALID_PARAMETER,
+    SRB_FUNCTION_FLUSH_QUEUE, SRB_FUNCTION_IO_CONTROL, SRB_FUNCTION_LOCK_QUEUE,
+    SRB_FUNCTION_QUIESCE_DEVICE, SRB_FUNCTION_RELEASE_DEVICE, SRB_FUNCTION_RELEASE_QUEUE,
+    SRB_FUNCTION_REMOVE_DEVICE, SRB_FUNCTION_RESET_BUS, SRB_FUNCTION_RESET_DEVICE,
+    SRB_FUNCTION_RESET_LOGICAL_UNIT, SRB_FUNCTION_SHUTDOWN, SRB_FUNCTION_UNLOCK_QUEUE,
+    SRB_STATUS_ABORT_FAILED, SRB_STATUS_ABORTED, SRB_STATUS_BUS_RESET, SRB_STATUS_BUSY,
+    SRB_STATUS_INVALID_REQUEST, SRB_STATUS_NO_DEVICE, SRB_STATUS_REQUEST_FLUSHED,
+    SRB_STATUS_SUCCESS, STATUS_DEVICE_BUSY, STATUS_INVALID_PARAMETER, STATUS_NO_SUCH_DEVICE,
     STATUS_PENDING,
 };
 
@@ -34,9 +35,9 @@ impl Port {
             let location = host::current_location(irp);
             Srb::view((*location).Parameters.Scsi.Srb)
         };
-        let (sequence, capturing) = {
+        let (sequence, capturing, held_to) = {
             let mut state = self.state();
-            (state.arrive(), state.capturing)
+            (state.arrive(), state.capturing, state.paired.in_force())
         };
         let srb = match srb {
             Ok(srb) => srb,
@@ -44,7 +45,8 @@ impl Port {
         };
         self.check_ownership(irp, srb, sequence);
         // SAFETY: the dispatch routine owns the IRP; `srb` is its SRB.
-        let request = unsafe { Request::take(irp, srb, sequence, capturing) };
+        let mut request = unsafe { Request::take(irp, srb, sequence, capturing) };
+        request.held_to = held_to;
         if u32::from(srb.function) == SRB_FUNCTION_EXECUTE_SCSI {
             self.execute(request)
         } else {
@@ -87,6 +89,10 @@ impl Port {
     ) -> NTSTATUS {
         if self.state().presence == Presence::Gone {
             request.effect = Effect::failed(SRB_STATUS_NO_DEVICE);
+            let paired = self.hba().paired.is_some();
+            if paired && u32::from(srb.function) == SRB_FUNCTION_IO_CONTROL {
+                request.effect.irp_status = Some(STATUS_NO_SUCH_DEVICE);
+            }
             return self.finish_inside(request);
         }
         request.effect = Effect::failed(SRB_STATUS_SUCCESS);
@@ -130,6 +136,7 @@ impl Port {
                 self.claim(&mut request, srb, device);
             }
             SRB_FUNCTION_RELEASE_DEVICE => self.state().claimed = false,
+            SRB_FUNCTION_IO_CONTROL => return self.io_control(request),
             SRB_FUNCTION_FLUSH | SRB_FUNCTION_SHUTDOWN | SRB_FUNCTION_REMOVE_DEVICE => {}
             _ => request.effect = Effect::failed(SRB_STATUS_INVALID_REQUEST),
         }

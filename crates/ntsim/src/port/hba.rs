@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::paired::{Paired, PortRegistry};
 use super::profiles::{Profile, profile};
 use crate::abi::NTSTATUS;
 
@@ -79,6 +80,8 @@ pub struct Hba {
     pub(crate) per_kib: u64,
     pub(crate) habits: Habits,
     pub(crate) adapter_reply: AdapterReply,
+    pub(crate) paired: Option<Paired>,
+    pub(crate) port_registry: Option<PortRegistry>,
 }
 
 /// What a port driver does to requests besides carrying them out.
@@ -125,6 +128,8 @@ impl Hba {
                 reports_residual: true,
             },
             adapter_reply: AdapterReply::Honest,
+            paired: None,
+            port_registry: None,
         }
     }
 
@@ -253,6 +258,20 @@ impl Hba {
     #[must_use]
     pub fn adapter_reply(mut self, reply: AdapterReply) -> Self {
         self.adapter_reply = reply;
+        self
+    }
+
+    /// Offers the private interface to the driver that is paired with the port.
+    #[must_use]
+    pub fn paired(mut self, offer: Paired) -> Self {
+        self.paired = Some(offer);
+        self
+    }
+
+    /// Leaves its limits in the registry for the driver that is paired with the port.
+    #[must_use]
+    pub fn port_registry(mut self, registry: PortRegistry) -> Self {
+        self.port_registry = Some(registry);
         self
     }
 

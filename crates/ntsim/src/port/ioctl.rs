@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::hba::{AdapterReply, Completion};
 use super::pass_through::{PASS_THROUGH, PASS_THROUGH_DIRECT};
 use super::target::padded;
-use super::{Port, Presence, host};
+use super::{Port, Presence, State, host};
 use crate::abi::{
     NTSTATUS, PIRP, STATUS_BUFFER_OVERFLOW, STATUS_BUFFER_TOO_SMALL, STATUS_DEVICE_DOES_NOT_EXIST,
     STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED, STATUS_PENDING,
@@ -97,7 +97,8 @@ impl Port {
         status: NTSTATUS,
         information: u64,
     ) -> NTSTATUS {
-        match self.control_latency() {
+        let latency = self.state().control_latency();
+        match latency {
             // SAFETY: the caller owns the IRP.
             None => unsafe { self.answer(parked.irp, parked.sequence, status, information) },
             // SAFETY: the caller owns the IRP.
@@ -118,17 +119,6 @@ impl Port {
         unsafe { host::mark_pending(parked.irp) };
         self.after(delay, move |port| parked.answer(port, status, information));
         STATUS_PENDING
-    }
-
-    fn control_latency(&self) -> Option<u64> {
-        let mut state = self.state();
-        match state.completion.clone() {
-            Completion::Inline | Completion::Held => None,
-            Completion::Later(range) | Completion::Mixed(_, range) => {
-                let spread = range.end.saturating_sub(range.start);
-                Some(range.start + state.rng.below(spread))
-            }
-        }
     }
 
     /// # Safety
@@ -256,6 +246,19 @@ impl Port {
             .collect();
         bytes.extend([u8::from(self.hba.profile.queue_depth > 1), 0, 0, 0]);
         bytes
+    }
+}
+
+impl State {
+    /// How long a request takes that is no transfer; `None` is no time at all.
+    pub(super) fn control_latency(&mut self) -> Option<u64> {
+        match &self.completion {
+            Completion::Inline | Completion::Held => None,
+            Completion::Later(range) | Completion::Mixed(_, range) => {
+                let spread = range.end.saturating_sub(range.start);
+                Some(range.start + self.rng.below(spread))
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 //! | [`PortRecord`] | what arrived and how it ended |
 //! | `engine`, `queue` | a request's way: admitted, held, started, finished |
 //! | `functions`, `ioctl`, `pnp` | everything that is not a SCSI command |
+//! | [`Paired`], [`PortRegistry`] | what it tells the driver paired with it, by request and by registry |
 //! | [`Port`] | the handle that tests and the lab hold |
 
 mod cdb;
@@ -28,6 +29,7 @@ mod functions;
 mod hba;
 mod host;
 mod ioctl;
+mod paired;
 mod pass_through;
 mod pnp;
 mod profiles;
@@ -50,6 +52,10 @@ pub(crate) use engine::placement_of;
 pub use fault::{Fault, FaultCounts, FaultMix, Kind};
 pub use hba::{AdapterReply, Completion, Hba, Limits, OnViolation, SegmentRule};
 pub(crate) use host::PortObjects;
+pub use paired::{
+    BLOCK, Doors, PORT_LIMITS, Paired, PairedCounts, PortLimits, PortRegistry, Reply, SIGNATURE,
+    Timing, VERSION,
+};
 pub use profiles::{PROFILES, Profile, bus, profile};
 pub use record::{Capture, Observer, Outcome, PortCounts, PortRecord, Violation, ViolationRecord};
 pub use rng::Rng;
@@ -58,6 +64,7 @@ pub use sense::{Sense, key};
 use crate::machine::DriverId;
 use fault::Faults;
 use ioctl::Parked;
+use paired::Agreement;
 use queue::Queue;
 use record::Recorder;
 use slots::Slots;
@@ -85,6 +92,7 @@ struct State {
     slots: Slots,
     /// Pass-through requests that wait for a locked or frozen queue.
     parked: Vec<Parked>,
+    paired: Agreement,
     rng: Rng,
     sequence: u64,
     completion: Completion,
@@ -114,6 +122,7 @@ impl Port {
             queue: Queue::default(),
             slots: Slots::default(),
             parked: Vec::new(),
+            paired: Agreement::new(&hba),
             rng: Rng::new(seed),
             sequence: 0,
             completion: hba.completion.clone(),

@@ -15,7 +15,7 @@ use crate::abi::{
 ///
 /// # Safety
 /// `device` was made by `host::create_device` and not deleted yet.
-unsafe fn port_of(device: PDEVICE_OBJECT) -> Arc<Port> {
+pub(super) unsafe fn port_of(device: PDEVICE_OBJECT) -> Arc<Port> {
     // SAFETY: the device's extension holds a counted reference that lives as long as the device.
     unsafe {
         let port: *const Port = (*device).DeviceExtension.cast::<*const Port>().read();
@@ -137,5 +137,6 @@ impl Port {
         for parked in parked {
             parked.answer(self, STATUS_DEVICE_DOES_NOT_EXIST, 0);
         }
+        self.end_waits();
     }
 }

@@ -32,6 +32,8 @@ pub struct Profile {
     pub actual: Limits,
     /// What the hardware counts against [`Limits::pages`].
     pub segments: SegmentRule,
+    /// Sectors that the controller's count holds, whatever their size.
+    pub sectors: Option<u32>,
     /// What happens to a request beyond the actual limits.
     pub on_violation: OnViolation,
     /// The adapter asks for `STORAGE_REQUEST_BLOCK` (`SrbType` 1).
@@ -64,6 +66,7 @@ const fn honest(name: &'static str, about: &'static str, bus: u8, limits: Limits
         advertised: limits,
         actual: limits,
         segments: SegmentRule::Pages,
+        sectors: None,
         on_violation: OnViolation::Error,
         extended_srb: false,
         queue_depth: 32,
@@ -194,6 +197,16 @@ pub const PROFILES: &[Profile] = &[
             "old AT disk: 256 sectors in one command, one command at a time",
             bus::ATA,
             limits(128 * KIB, 33, 1),
+        )
+    },
+    Profile {
+        queue_depth: 1,
+        sectors: Some(256),
+        ..honest(
+            "at-disk",
+            "the DMA document's AT disk: a sector count of 8 bits, 0 for 256, and no list of pages",
+            bus::ATA,
+            limits(128 * KIB, u32::MAX, 1),
         )
     },
     lying(

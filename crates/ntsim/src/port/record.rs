@@ -127,6 +127,10 @@ pub enum Violation {
     Pages,
     /// More physical breaks than the hardware's list holds.
     Breaks,
+    /// More pages than the port driver has map registers.
+    MapRegisters,
+    /// More sectors than the controller's count holds.
+    Sectors,
     /// The buffer does not start where the hardware's mask wants it.
     Alignment,
     /// The data lies outside the MDL.
@@ -154,10 +158,12 @@ pub enum Violation {
 
 impl Violation {
     /// Every kind of violation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Bytes,
         Self::Pages,
         Self::Breaks,
+        Self::MapRegisters,
+        Self::Sectors,
         Self::Alignment,
         Self::OutsideMdl,
         Self::NoMdl,
@@ -175,7 +181,12 @@ impl Violation {
     pub const fn is_limit(self) -> bool {
         matches!(
             self,
-            Self::Bytes | Self::Pages | Self::Breaks | Self::Alignment
+            Self::Bytes
+                | Self::Pages
+                | Self::Breaks
+                | Self::MapRegisters
+                | Self::Sectors
+                | Self::Alignment
         )
     }
 }

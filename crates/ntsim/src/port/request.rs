@@ -7,6 +7,7 @@ use super::cdb::ReadWrite;
 use super::extent::Extent;
 use super::fault::Effect;
 use super::host;
+use super::paired::PortLimits;
 use super::record::{Capture, PortRecord};
 use super::rng::mix;
 use super::srb::{PORT_LABEL, Srb};
@@ -24,8 +25,12 @@ pub(crate) struct Request {
     pub(crate) transfer: Option<ReadWrite>,
     /// Where its data is.
     pub(crate) extent: Option<Extent>,
+    /// What the port driver told of its own when the request arrived.
+    pub(crate) held_to: PortLimits,
     /// What a small command answers.
     pub(crate) reply: Vec<u8>,
+    /// `Information`, where it is not `DataTransferLength`.
+    pub(crate) information: Option<u64>,
     /// Where the port mapped the MDL, by habit.
     pub(crate) mapped: PVOID,
     /// The adapter has had it: only such a request can freeze the queue.
@@ -55,7 +60,9 @@ impl Request {
             effect: Effect::SUCCESS,
             transfer: None,
             extent: None,
+            held_to: PortLimits::NONE,
             reply: Vec::new(),
+            information: None,
             mapped: ptr::null_mut(),
             active: false,
             watch: 0,

@@ -20,6 +20,8 @@ use crate::registry::{Kind, Registry, Value};
 const INSTANCE: &str = r"SCSI\Disk&Ven_NTSIM&Prod_DISK\0001";
 /// The subkey of the hardware key in which the device's settings are.
 const SETTINGS: &str = "Xfersplit";
+/// The subkey of that in which a port driver leaves what it tells of itself.
+const PORT: &str = "Port";
 
 /// Which kind of request the driver under test is to split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,6 +286,12 @@ impl World {
         }
         for (name, value) in &self.settings {
             registry.set(&key, name, value.clone());
+        }
+        if let Some(port) = &self.hba.port_registry {
+            let key = format!(r"{key}\{PORT}");
+            for (name, value) in &port.values {
+                registry.set(&key, name, value.clone());
+            }
         }
         if let Some(driver) = &self.driver {
             for (name, value) in &self.service_settings {

@@ -64,6 +64,7 @@ pub struct Scsi<'s> {
     patch: Option<Patch>,
     next: *mut c_void,
     irp_flags: u32,
+    control_code: u32,
     device: PDEVICE_OBJECT,
 }
 
@@ -94,6 +95,7 @@ impl<'s> Scsi<'s> {
             patch: None,
             next: ptr::null_mut(),
             irp_flags: 0,
+            control_code: 0,
             device: stack.top(),
         }
     }
@@ -193,6 +195,15 @@ impl<'s> Scsi<'s> {
         self
     }
 
+    /// `Parameters.DeviceIoControl.IoControlCode` beside the SRB: `IRP_MJ_SCSI` is
+    /// `IRP_MJ_INTERNAL_DEVICE_CONTROL`, and the two sets of parameters have places of their own for
+    /// these two.
+    #[must_use]
+    pub fn control_code(mut self, code: u32) -> Self {
+        self.control_code = code;
+        self
+    }
+
     /// Sends it to the device right beneath the disk class driver, past that driver.
     #[must_use]
     pub fn below_class(mut self) -> Self {
@@ -238,7 +249,9 @@ impl<'s> Scsi<'s> {
                 patch(core::slice::from_raw_parts_mut(srb.cast::<u8>(), length));
             }
             (&raw mut (*draft.irp()).Flags).write(self.irp_flags);
-            (&raw mut (*draft.location()).Parameters.Scsi.Srb).write(srb);
+            let parameters = &raw mut (*draft.location()).Parameters;
+            (&raw mut (*parameters).DeviceIoControl.IoControlCode).write(self.control_code);
+            (&raw mut (*parameters).Scsi.Srb).write(srb);
         }
         draft.keep(Box::new(Arc::clone(&storage)));
         PendingScsi {
