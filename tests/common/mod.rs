@@ -325,6 +325,11 @@ impl Exchange {
         self.direction
     }
 
+    /// Where on the disk.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// The buffer.
     pub(crate) fn buffer(&self) -> &Buffer {
         &self.buffer

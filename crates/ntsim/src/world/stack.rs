@@ -11,9 +11,12 @@ use super::fs::FileSystem;
 use super::naive::Sender;
 use super::scsi::{Scsi, read_write_cdb};
 use super::transfer::Transfer;
-use crate::abi::{NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, SRB_FUNCTION_EXECUTE_SCSI};
+use crate::abi::{
+    _EVENT_TYPE, KEVENT, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, SRB_FUNCTION_EXECUTE_SCSI,
+};
 use crate::class::{self, ClassCounts, ClassFacts};
 use crate::io::{self, Arrival};
+use crate::ke;
 use crate::machine::{Machine, NtThread};
 use crate::pnp::{DevicePower, Devnode, Usage};
 use crate::port::{Direction, Disk, Port};
@@ -372,6 +375,18 @@ impl Stack {
     /// Lets time pass until nothing is due any more.
     pub fn idle(&self) {
         self.0.machine.idle();
+    }
+
+    /// Lets this much virtual time pass (100 ns units), with everything that falls due meanwhile.
+    /// Unlike [`Self::idle`] it ends where somebody is never done.
+    pub fn pass(&self, time: u64) {
+        let mut event = KEVENT::default();
+        let event = &raw mut event;
+        // SAFETY: the event is this function's own; nobody sets it.
+        unsafe {
+            ke::initialise_event(event, _EVENT_TYPE::NotificationEvent, 0);
+            ke::wait(event, Some(time));
+        }
     }
 
     /// Requests sent, and requests that have come back.
