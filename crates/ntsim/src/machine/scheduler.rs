@@ -341,7 +341,8 @@ impl Machine {
                 drop(core);
                 self.run_interrupt(context, interrupt);
                 core = self.core();
-            } else {
+            } else if core.ready.is_empty() {
+                // Looking for an interrupt may have found a wait whose time is over.
                 core = self.advance(core);
             }
         }

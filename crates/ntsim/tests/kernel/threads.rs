@@ -58,3 +58,18 @@ fn a_notification_event_stays_signalled() {
     });
     assert_eq!(result, Ok((0, [0, 0], 1, STATUS_TIMEOUT)));
 }
+
+#[test]
+fn a_wait_with_a_time_ends_though_the_last_other_thread_has() {
+    let result = on_both(|| {
+        let machine = Machine::current();
+        let before = machine.now();
+        let other = machine.spawn_thread("short", || {});
+        let event = Outcome::new();
+        // SAFETY: an event that nobody sets.
+        let outcome = unsafe { ke::wait(event.event.get(), Some(1_000)) };
+        other.join();
+        (outcome, machine.now() - before >= 1_000)
+    });
+    assert_eq!(result, Ok((STATUS_TIMEOUT, true)));
+}
