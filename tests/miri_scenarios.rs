@@ -13,7 +13,7 @@ use ntsim::World;
 use ntsim::abi::{
     STATUS_CANCELLED, STATUS_INVALID_DEVICE_REQUEST, STATUS_IO_DEVICE_ERROR, STATUS_NO_SUCH_DEVICE,
 };
-use ntsim::port::{Completion, Direction, Disk, Fault, Kind};
+use ntsim::port::{Completion, Direction, Disk, Fault, Kind, Paired, PortLimits};
 
 /// Few bytes: Miri looks at each.
 const PIECE: usize = 1024;
@@ -73,6 +73,20 @@ fn miri_a_port_that_maps_its_mdls() {
         .always_pending(false);
     run(small().hba(hba), |stack| {
         moves(stack, &request(stack, Direction::Write, 5));
+    });
+}
+
+#[test]
+fn miri_a_port_that_tells_its_limits() {
+    // Told at start, told again while a question waits, and called back at the end.
+    let hba = common::adapter(4 * PIECE, 5).paired(Paired::new(PortLimits::registers(2)));
+    run(small().hba(hba).setting("PairedPort", 1), |stack| {
+        moves(stack, &request(stack, Direction::Write, 5));
+        stack.idle();
+        stack.port().change_port_limits(PortLimits::registers(1));
+        moves(stack, &request(stack, Direction::Read, 5));
+        stack.idle();
+        assert_eq!(stack.port().paired_counts().waiting, 1);
     });
 }
 
