@@ -25,7 +25,8 @@ fn run<T: Send>(world: World, body: impl FnOnce(&Stack) -> T + Send) -> (T, Repo
 }
 
 fn stops(mistake: Mistake, body: impl FnOnce(&Stack) + Send) -> BugCheck {
-    let outcome = world().run(|stack| {
+    // What a stopped machine's thread has borrowed stays borrowed: nothing of this frame may be.
+    let outcome = world().run(move |stack| {
         *orders().mistake.lock().expect("unpoisoned") = mistake;
         body(stack);
     });
