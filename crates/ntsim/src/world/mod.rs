@@ -52,4 +52,4 @@ pub use report::Report;
 pub use scsi::{PendingScsi, Scsi, ScsiDone, read_write_cdb};
 pub use stack::Stack;
 pub use transfer::{Pending, Transfer};
-pub use user::{UserBuffer, UserTransfer};
+pub use user::{Sending, UserBuffer, UserTransfer};

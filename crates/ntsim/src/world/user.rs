@@ -6,16 +6,19 @@
 //! in a wrong one, with the address of a buffer or any other.
 
 use std::ops::{Deref, Range};
+use std::sync::{Arc, Mutex};
 
 use super::buffer::{Buffer, Layout};
-use super::envelope::{Draft, Mdl};
+use super::envelope::{Done, Draft, Envelope, Mdl};
 use super::stack::Stack;
 use super::transfer::Pending;
 use crate::abi::{
-    _MODE, IRP_MJ_READ, IRP_MJ_WRITE, IRP_NOCACHE, KIRQL, KPROCESSOR_MODE, PDEVICE_OBJECT, PETHREAD,
+    _MODE, IRP_MJ_READ, IRP_MJ_WRITE, IRP_NOCACHE, KIRQL, KPROCESSOR_MODE, PDEVICE_OBJECT,
+    PETHREAD, PIRP,
 };
-use crate::machine::context;
+use crate::machine::{NtThread, context, lock};
 use crate::memory::{PAGE, Protection};
+use crate::ntddk;
 use crate::port::Direction;
 use crate::ps::{Process, ProcessId, in_process};
 
@@ -162,6 +165,8 @@ pub struct UserTransfer<'s> {
     mode: KPROCESSOR_MODE,
     thread: PETHREAD,
     context: ProcessId,
+    flags: u8,
+    key: u32,
     irp_flags: u32,
     irql: KIRQL,
     device: PDEVICE_OBJECT,
@@ -179,6 +184,8 @@ impl<'s> UserTransfer<'s> {
             mode: _MODE::UserMode as KPROCESSOR_MODE,
             thread: buffer.process.thread(),
             context: buffer.process.id(),
+            flags: 0,
+            key: 0,
             irp_flags: IRP_NOCACHE,
             irql: 0,
             device: stack.top(),
@@ -252,19 +259,39 @@ impl<'s> UserTransfer<'s> {
         self
     }
 
+    /// Flags of the stack location (`SL_*`).
+    pub fn flags(mut self, flags: u32) -> Self {
+        self.flags = flags as u8;
+        self
+    }
+
+    /// `Parameters.Read.Key`.
+    pub fn key(mut self, key: u32) -> Self {
+        self.key = key;
+        self
+    }
+
     /// Sends it. A driver that does the whole transfer in its dispatch routine has done so when
     /// this returns.
     pub fn send(self) -> Pending<'s> {
-        in_process(self.context, || {
-            let context = context::current();
-            let before = context.irql.replace(self.irql);
-            let pending = self.send_here();
-            context.irql.set(before);
-            pending
-        })
+        Pending::irp(self.ready().send())
     }
 
-    fn send_here(&self) -> Pending<'s> {
+    /// Sends it on another NT thread of the process, for a request that is to be cancelled, or whose
+    /// device is to go, while the driver is at work on it in its dispatch routine.
+    pub fn spawn(self, name: &str) -> Sending {
+        let ready = self.ready();
+        let irp = ready.draft.irp();
+        let sent = Arc::new(Mutex::new(None));
+        let place = Arc::clone(&sent);
+        let thread = self.stack.spawn(name, move |_| {
+            let envelope = ready.send();
+            *lock(&place) = Some(envelope);
+        });
+        Sending { thread, irp, sent }
+    }
+
+    fn ready(&self) -> Ready {
         let major = match self.direction {
             Direction::Read => IRP_MJ_READ,
             Direction::Write => IRP_MJ_WRITE,
@@ -274,8 +301,11 @@ impl<'s> UserTransfer<'s> {
         // SAFETY: the IRP is ours and not sent yet. READ and WRITE have their parameters in the
         // same places.
         unsafe {
-            let parameters = &raw mut (*draft.location()).Parameters.Read;
+            let location = draft.location();
+            (*location).Flags = self.flags;
+            let parameters = &raw mut (*location).Parameters.Read;
             (*parameters).Length = self.length;
+            (*parameters).Key = self.key;
             (*parameters).ByteOffset.QuadPart = self.offset as i64;
             let irp = draft.irp();
             (&raw mut (*irp).Flags).write(self.irp_flags);
@@ -283,6 +313,65 @@ impl<'s> UserTransfer<'s> {
             (&raw mut (*irp).UserBuffer).write(std::ptr::without_provenance_mut(self.address));
             (&raw mut (*irp).RequestorMode).write(self.mode);
         }
-        Pending::irp(draft.send())
+        Ready {
+            draft,
+            context: self.context,
+            irql: self.irql,
+        }
+    }
+}
+
+/// A request that only has to be sent, and in which surroundings.
+struct Ready {
+    draft: Draft,
+    context: ProcessId,
+    irql: KIRQL,
+}
+
+// SAFETY: whoever sends it owns the IRP and what belongs to it; nobody else looks at the draft.
+unsafe impl Send for Ready {}
+
+impl Ready {
+    fn send(self) -> Envelope {
+        in_process(self.context, || {
+            let context = context::current();
+            let before = context.irql.replace(self.irql);
+            let envelope = self.draft.send();
+            context.irql.set(before);
+            envelope
+        })
+    }
+}
+
+/// A request that another thread sends; see [`UserTransfer::spawn`].
+pub struct Sending {
+    thread: NtThread,
+    irp: PIRP,
+    /// Empty while the driver is at work in its dispatch routine.
+    sent: Arc<Mutex<Option<Envelope>>>,
+}
+
+impl Sending {
+    /// `IoCancelIrp`; says whether there was a cancel routine to call.
+    pub fn cancel(&self) -> bool {
+        // SAFETY: the IRP lives as long as its draft or its envelope, one of which there is until
+        // `self` goes.
+        unsafe { ntddk::IoCancelIrp(self.irp) != 0 }
+    }
+
+    /// Whether the driver has returned from its dispatch routine and the request has come back.
+    pub fn is_done(&self) -> bool {
+        lock(&self.sent).as_ref().is_some_and(Envelope::is_done)
+    }
+
+    /// Waits for it.
+    ///
+    /// # Panics
+    /// Never: a request that does not come back is a bug check of the machine.
+    pub fn wait(self) -> Done {
+        self.thread.join();
+        let envelope = lock(&self.sent).take();
+        let done = envelope.and_then(|envelope| envelope.wait(None));
+        done.expect("a wait without limit ends with the request")
     }
 }
