@@ -5,7 +5,7 @@ use core::ptr;
 use wdk_sys::{
     _LOCK_OPERATION, _MEMORY_CACHING_TYPE, _MM_PAGE_PRIORITY, _MODE, CSHORT, KPROCESSOR_MODE,
     LOCK_OPERATION, MDL_ALLOCATED_FIXED_SIZE, MDL_MAPPED_TO_SYSTEM_VA, MDL_PARTIAL_HAS_BEEN_MAPPED,
-    MDL_SOURCE_IS_NONPAGED_POOL, MdlMappingNoExecute, NTSTATUS, PMDL, PVOID,
+    MDL_SOURCE_IS_NONPAGED_POOL, MdlMappingNoExecute, MdlMappingNoWrite, NTSTATUS, PMDL, PVOID,
     STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS, ULONG, ntddk,
 };
 use xfersplit_core::page::{PAGE_SIZE, page_offset, span_pages};
@@ -37,6 +37,15 @@ impl Access {
             _LOCK_OPERATION::IoWriteAccess
         };
         Self { mode, operation }
+    }
+
+    /// What a mapping of the pages may not do besides.
+    const fn mapping(self) -> ULONG {
+        if self.operation == _LOCK_OPERATION::IoReadAccess {
+            MdlMappingNoWrite
+        } else {
+            0
+        }
     }
 }
 
@@ -76,7 +85,7 @@ impl PortionMdl {
         let status =
             unsafe { xfersplit_guarded_probe_and_lock(self.mdl, access.mode, access.operation) };
         if status == STATUS_SUCCESS {
-            Ok(Locked(self))
+            Ok(Locked { of: self, access })
         } else {
             Err(status)
         }
@@ -120,23 +129,29 @@ impl Drop for PortionMdl {
 }
 
 /// A portion whose pages stay where they are; unlocked when it goes.
-pub(crate) struct Locked<'a>(&'a mut PortionMdl);
+pub(crate) struct Locked<'a> {
+    of: &'a mut PortionMdl,
+    access: Access,
+}
 
 impl Locked<'_> {
     /// For an IRP that carries the portion.
     pub(crate) const fn mdl(&self) -> Mdl {
         // SAFETY: the pages are locked, and whoever uses the value holds this one.
-        unsafe { Mdl::from_raw(self.0.mdl) }
+        unsafe { Mdl::from_raw(self.of.mdl) }
     }
 
     /// `MmGetSystemAddressForMdlSafe`: where the system sees the portion, in any process. `None` when
-    /// there is no room for the mapping, which goes when the pages are unlocked.
+    /// there is no room for the mapping, which goes when the pages are unlocked. Nothing can be
+    /// executed there, and what was locked for reading cannot be written.
     pub(crate) fn system_address(&self) -> Option<PVOID> {
-        let mdl = self.0.mdl;
+        let mdl = self.of.mdl;
         // SAFETY: ours.
         let flags = unsafe { flags(mdl) };
         let address = if flags & (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL) == 0 {
-            let priority = _MM_PAGE_PRIORITY::NormalPagePriority as ULONG | MdlMappingNoExecute;
+            let priority = _MM_PAGE_PRIORITY::NormalPagePriority as ULONG
+                | MdlMappingNoExecute
+                | self.access.mapping();
             // SAFETY: the pages are locked and not mapped; IRQL <= DISPATCH_LEVEL; a failure is null.
             unsafe {
                 ntddk::MmMapLockedPagesSpecifyCache(
@@ -160,7 +175,7 @@ impl Drop for Locked<'_> {
     fn drop(&mut self) {
         // SAFETY: locked by `PortionMdl::lock`, and no IRP in flight has the MDL: whoever carried the
         // portion waited for it. A system mapping goes with the lock.
-        unsafe { ntddk::MmUnlockPages(self.0.mdl) };
+        unsafe { ntddk::MmUnlockPages(self.of.mdl) };
     }
 }
 

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{BOTH, CARRIAGES, Exchange, PAGE, SECTOR, lower, moves, portions, portions_of, run};
-use ntsim::abi::{DO_BUFFERED_IO, DO_DIRECT_IO, IRP_NOCACHE, IRP_PAGING_IO};
+use ntsim::abi::{DO_BUFFERED_IO, DO_DIRECT_IO, IRP_NOCACHE, IRP_PAGING_IO, SL_WRITE_THROUGH};
 use ntsim::port::Direction;
 
 const PAGES: usize = 4;
@@ -80,6 +80,23 @@ fn what_goes_down() {
                 assert_eq!(next, start + LENGTH as u64);
             });
         }
+    }
+}
+
+#[test]
+fn the_parents_key_and_flags_are_inherited() {
+    for carriage in CARRIAGES {
+        run(portions_of(PAGES, carriage), |stack| {
+            stack.watch(lower(stack));
+            let process = stack.process("program");
+            let exchange = Exchange::new(stack, &process, Direction::Write, 0, LENGTH, 0);
+            let request = exchange.transfer(stack).key(77).flags(SL_WRITE_THROUGH);
+            assert!(request.send().wait().succeeded());
+            for portion in portions(stack) {
+                assert_eq!(portion.key, 77);
+                assert_eq!(u32::from(portion.stack_flags), SL_WRITE_THROUGH);
+            }
+        });
     }
 }
 

@@ -87,8 +87,14 @@ fn a_buffer_up_to_the_last_address_of_a_user() {
 
 #[test]
 fn several_programs_at_once() {
-    for carriage in CARRIAGES {
-        let world = portions_of(2, carriage).hba(common::later());
+    let deterministic = (0..8).map(|seed| Clock::Deterministic { seed });
+    let free = (0..2).map(|seed| Clock::Threads {
+        processors: 2,
+        seed,
+    });
+    for (number, clock) in deterministic.chain(free).enumerate() {
+        let carriage = CARRIAGES[number % 2];
+        let world = portions_of(2, carriage).hba(common::later()).clock(clock);
         run(world, |stack| {
             let threads: Vec<_> = (0..6_u64)
                 .map(|number| {

@@ -3,57 +3,31 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
-
 use common::{
     BOTH, CARRIAGES, Exchange, PAGE, assert_failure, assert_success, lower, portions, portions_of,
     run,
 };
 use ntsim::abi::{STATUS_DELETE_PENDING, STATUS_NO_SUCH_DEVICE};
-use ntsim::machine::NtThread;
-use ntsim::{Done, Process, Stack};
+use ntsim::world::Sending;
+use ntsim::{Process, Stack};
 
 const COUNT: usize = 5;
 const PAGES: usize = 2;
 const PORTION: usize = PAGES * PAGE;
 
-/// A program that waits for its request, and how the request ended.
-struct Sender {
-    thread: NtThread,
-    done: Arc<Mutex<Option<Done>>>,
-}
-
-impl Sender {
-    fn start(stack: &Stack, process: &Process, exchange: &Arc<Exchange>) -> Self {
-        let done = Arc::new(Mutex::new(None));
-        let (inside, stack, exchange) = (Arc::clone(&done), stack.clone(), Arc::clone(exchange));
-        let thread = process.spawn("program", move || {
-            let result = exchange.transfer(&stack).send().wait();
-            *inside.lock().expect("nobody panicked") = Some(result);
-        });
-        Self { thread, done }
-    }
-
-    fn join(self) -> Done {
-        self.thread.join();
-        let done = self.done.lock().expect("nobody panicked").take();
-        done.expect("it has come back")
-    }
-}
-
 /// Starts a request and lets `completed` of its portions move; another one is on its way then.
 fn in_the_middle(
     carriage: u32,
     completed: usize,
-    then: impl FnOnce(&Stack, &Process, &Exchange, Sender) + Send,
+    then: impl FnOnce(&Stack, &Process, &Exchange, Sending) + Send,
 ) {
     run(portions_of(PAGES, carriage), |stack| {
         stack.port().hold(true);
         stack.watch(lower(stack));
         let process = stack.process("program");
         let length = COUNT * PORTION;
-        let exchange = Arc::new(Exchange::new(stack, &process, BOTH[1], 0, length, 0));
-        let sender = Sender::start(stack, &process, &exchange);
+        let exchange = Exchange::new(stack, &process, BOTH[1], 0, length, 0);
+        let sender = exchange.transfer(stack).spawn("program");
         for _ in 0..completed {
             stack.idle();
             assert!(stack.port().complete_next(0));
@@ -71,7 +45,7 @@ fn pulled_out() {
         for completed in 0..COUNT {
             in_the_middle(carriage, completed, |stack, _, exchange, sender| {
                 stack.surprise_remove().expect("nobody may refuse");
-                let done = sender.join();
+                let done = sender.wait();
                 // The portion's own status: the driver below gave it up.
                 assert_failure(&done, STATUS_NO_SUCH_DEVICE);
                 assert_eq!(
@@ -102,7 +76,7 @@ fn removed() {
                     "REMOVE waits for the portion"
                 );
                 assert!(stack.port().complete_next(0));
-                let done = sender.join();
+                let done = sender.wait();
                 removing.join();
                 let moved = (completed + 1) * PORTION;
                 if completed + 1 == COUNT {
@@ -133,7 +107,7 @@ fn requests_that_come_while_the_device_is_being_removed() {
             }
             assert_eq!(stack.machine().lock_counts().ranges, ranges);
             assert!(stack.port().complete_next(0));
-            assert_failure(&sender.join(), STATUS_DELETE_PENDING);
+            assert_failure(&sender.wait(), STATUS_DELETE_PENDING);
             removing.join();
         });
     }
