@@ -190,6 +190,18 @@ fn system_addresses_without_memory_are_a_page_fault() {
 }
 
 #[test]
+fn user_memory_is_no_nonpaged_pool() {
+    let stop = stops(|stack| {
+        let process = stack.process("program");
+        let buffer = stack.user_buffer(&process, PAGE, 0);
+        let mdl = mdl(buffer.address().addr(), PAGE);
+        // SAFETY: the test's own MDL.
+        process.run(|| unsafe { ntddk::MmBuildMdlForNonPagedPool(mdl) });
+    });
+    assert_eq!(stop.code, codes::PAGE_FAULT_IN_NONPAGED_AREA, "{stop}");
+}
+
+#[test]
 fn each_page_allows_what_its_protection_says() {
     world(|stack| {
         let process = stack.process("program");
@@ -364,6 +376,19 @@ fn user_memory_is_not_locked_at_dispatch_level() {
 }
 
 #[test]
+fn nor_is_paged_pool() {
+    let stop = stops(|_| {
+        // SAFETY: always allowed at PASSIVE_LEVEL.
+        let pool = unsafe { ntddk::ExAllocatePool2(POOL_FLAG_PAGED, 512, 1) };
+        let mdl = mdl(pool.addr(), 512);
+        assert_eq!(lock(mdl, KERNEL, READ), STATUS_SUCCESS);
+        unlock(mdl);
+        ke::raise_to_dispatch(|| lock(mdl, KERNEL, READ));
+    });
+    assert_eq!(stop.code, codes::IRQL_NOT_LESS_OR_EQUAL, "{stop}");
+}
+
+#[test]
 fn nonpaged_memory_is() {
     world(|stack| {
         let system = stack.system_buffer(PAGE);
@@ -450,6 +475,29 @@ fn a_process_does_not_end_with_locked_pages() {
         assert_eq!((stop.parameters[0], stop.parameters[2]), (0, 3));
         assert!(stop.story.contains("program"), "{stop}");
     }
+}
+
+#[test]
+fn an_mdl_that_is_used_again_without_unlocking_leaves_pages_locked() {
+    let stop = stops(|stack| {
+        let process = stack.process("program");
+        let buffer = stack.user_buffer(&process, 2 * PAGE, 0);
+        let mdl = mdl(buffer.address().addr(), PAGE);
+        process.run(|| {
+            assert_eq!(lock(mdl, USER, WRITE), STATUS_SUCCESS);
+            // SAFETY: the test's own MDL.
+            unsafe {
+                (*mdl).MdlFlags = 0;
+                (*mdl).StartVa = buffer.address_of(PAGE);
+            }
+            assert_eq!(lock(mdl, USER, WRITE), STATUS_SUCCESS);
+        });
+        unlock(mdl);
+        assert_eq!(process.locked_pages(), 1);
+        process.exit();
+    });
+    assert_eq!(stop.code, codes::PROCESS_HAS_LOCKED_PAGES, "{stop}");
+    assert_eq!(stop.parameters[2], 1);
 }
 
 #[test]

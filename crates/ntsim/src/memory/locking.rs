@@ -187,6 +187,22 @@ impl Request {
                 .is_some()
     }
 
+    /// The range is pageable: stops the machine above `APC_LEVEL`.
+    fn may_be_paged_out(&self, context: &Context) {
+        let irql = context.irql.get();
+        if irql <= APC_LEVEL as KIRQL {
+            return;
+        }
+        let story = format!(
+            "MmProbeAndLockPages at IRQL {irql} for {} bytes at {:#x}: these can be paged out, so \
+             APC_LEVEL is the highest.",
+            self.bytes, self.start
+        );
+        let access = u64::from(self.write);
+        let parameters = [self.start as u64, u64::from(irql), access, 0];
+        Violation::new(codes::IRQL_NOT_LESS_OR_EQUAL, parameters, story).raise();
+    }
+
     /// Whether a page may be used so. In user memory the access mode makes no difference
     /// [ReactOS, mdlsup.c: kernel callers are held to a page's protection too].
     fn allows(&self, page: &Page) -> bool {
@@ -201,17 +217,7 @@ impl Request {
 /// # Safety
 /// As for `MmProbeAndLockPages`.
 unsafe fn lock_user(context: &Context, request: &Request) -> Result<(), Raised> {
-    let irql = context.irql.get();
-    if irql > APC_LEVEL as KIRQL {
-        let story = format!(
-            "MmProbeAndLockPages at IRQL {irql} for user memory, {} bytes at {:#x}: that can be \
-             paged out, so APC_LEVEL is the highest.",
-            request.bytes, request.start
-        );
-        let access = u64::from(request.write);
-        let parameters = [request.start as u64, u64::from(irql), access, 0];
-        Violation::new(codes::IRQL_NOT_LESS_OR_EQUAL, parameters, story).raise();
-    }
+    request.may_be_paged_out(context);
     let frame = context.frame.get();
     let pages = span_pages(request.start, request.bytes);
     if frame.owner == Owner::Driver
@@ -289,6 +295,9 @@ impl Request {
 /// # Safety
 /// As for `MmProbeAndLockPages`.
 unsafe fn lock_kernel(context: &Context, request: &Request) {
+    if lock(&context.machine.memory.pool).is_paged(request.start) {
+        request.may_be_paged_out(context);
+    }
     if context.frame.get().owner == Owner::Driver {
         context.machine.memory.user().counts.kernel_ranges += 1;
     }

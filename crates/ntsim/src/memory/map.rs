@@ -1,6 +1,7 @@
 //! MDLs and addresses: describing pool, mapping pages.
 
 use super::mdl::mdl_pfns;
+use super::user::is_user;
 use super::{PAGE, span_pages};
 use crate::abi::{
     _MODE, APC_LEVEL, CSHORT, KIRQL, KPROCESSOR_MODE, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED,
@@ -143,7 +144,7 @@ pub(super) unsafe fn fill_frames(context: &Context, mdl: PMDL) {
     for index in 0..pages {
         let page = base.wrapping_byte_add(index * PAGE);
         let frame = label_frame(context, page.addr()).unwrap_or_else(|| {
-            if page.addr() >= SYSTEM_RANGE_START {
+            if page.addr() >= SYSTEM_RANGE_START || is_user(page.addr()) {
                 nothing_there(page.addr());
             }
             let pfn = context
@@ -159,7 +160,7 @@ pub(super) unsafe fn fill_frames(context: &Context, mdl: PMDL) {
     remember_host_frames(context, mdl, made);
 }
 
-/// No page is at a system address.
+/// No page of the system's is at an address.
 fn nothing_there(address: usize) -> ! {
     let story = format!("The pages at {address:#x} were to be described, and nothing is there.");
     let parameters = [address as u64, 0, 0, 0];

@@ -259,7 +259,6 @@ pub(super) unsafe fn free(context: &Context, mdl: PMDL) {
         }
     };
     let record = removed.unwrap_or_else(|violation| violation.raise());
-    machine.memory.user().orphan(mdl.addr());
     machine.memory.with_frames_mut(|frames| {
         for &pfn in &record.host_frames {
             frames.remove(pfn);

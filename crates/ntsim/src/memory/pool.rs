@@ -49,6 +49,11 @@ impl PoolTable {
         (address < base + block.bytes).then_some(block)
     }
 
+    /// Whether an address lies in paged pool.
+    pub(super) fn is_paged(&self, address: usize) -> bool {
+        self.containing(address).is_some_and(|block| block.paged)
+    }
+
     fn remove(&mut self, pointer: PVOID, tag: u32) -> Result<PoolBlock, Violation> {
         let address = pointer.addr();
         let Some(block) = self.0.get(&address) else {

@@ -102,7 +102,8 @@ pub(crate) struct UserMemory {
     spaces: BTreeMap<ProcessId, Space>,
     /// By the MDL's address.
     locks: AddressMap<Locked>,
-    /// Of MDLs that were freed with their pages locked: nobody can unlock these any more.
+    /// Of MDLs that have locked other pages since, or whose memory is another MDL's now: nobody can
+    /// unlock these any more.
     orphans: Vec<Locked>,
     /// How often each frame is locked.
     frames: HashMap<PFN_NUMBER, u32>,
@@ -188,18 +189,13 @@ impl UserMemory {
 
     pub(super) fn remember(&mut self, locked: Locked) {
         self.counts.ranges += 1;
-        self.locks.insert(locked.mdl, locked);
+        let before = self.locks.insert(locked.mdl, locked);
+        self.orphans.extend(before);
     }
 
     /// Takes out what an MDL has locked.
     pub(super) fn take(&mut self, mdl: usize) -> Option<Locked> {
         self.locks.remove(&mdl)
-    }
-
-    /// An MDL goes and leaves its pages locked.
-    pub(super) fn orphan(&mut self, mdl: usize) {
-        let left = self.locks.remove(&mdl);
-        self.orphans.extend(left);
     }
 
     /// What is locked in an address space.
