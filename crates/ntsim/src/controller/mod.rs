@@ -37,7 +37,8 @@ use crate::abi::{KIRQL, PDEVICE_OBJECT, PDRIVER_OBJECT};
 use crate::machine::{DriverId, Machine, lock};
 use crate::port::{Direction, Disk, Rng};
 
-pub(crate) use resources::{Lists, Resources};
+pub(crate) use resources::Lists;
+pub use resources::Resources;
 
 /// This module's parts of the export table.
 pub(crate) const TABLES: &[&[crate::export::Export]] =
@@ -292,14 +293,14 @@ pub(crate) fn leaks_of(machine: &Machine, driver: DriverId) -> Vec<String> {
 
 /// The bus driver and the device object that stands for a controller.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bus {
+pub struct Bus {
     driver: PDRIVER_OBJECT,
     device: PDEVICE_OBJECT,
 }
 
 impl Bus {
     /// The physical device object.
-    pub(crate) const fn device(&self) -> PDEVICE_OBJECT {
+    pub const fn device(&self) -> PDEVICE_OBJECT {
         self.device
     }
 }

@@ -24,7 +24,7 @@ const ALIGNMENT: u32 = 3;
 
 impl Bus {
     /// Plugs a controller in: registers, interrupt line, and the device object that stands for it.
-    pub(crate) fn create(machine: &Machine, controller: &Arc<Controller>) -> Self {
+    pub fn create(machine: &Machine, controller: &Arc<Controller>) -> Self {
         let driver = io::create_driver("ntsimbus", Owner::Port);
         // SAFETY: a fresh driver object, seen by nobody else; a fresh device with an extension of
         // the size asked for.
@@ -55,7 +55,7 @@ impl Bus {
     }
 
     /// What START_DEVICE will say.
-    pub(crate) const fn resources() -> Resources {
+    pub const fn resources() -> Resources {
         Resources {
             memory: REGISTERS,
             length: REGISTERS_LENGTH,
@@ -65,7 +65,7 @@ impl Bus {
     }
 
     /// Takes the controller out again. Nothing may be attached to its device object any more.
-    pub(crate) fn delete(self, machine: &Machine) {
+    pub fn delete(self, machine: &Machine) {
         interrupt::remove(machine, VECTOR);
         io_space::remove(machine, REGISTERS);
         // SAFETY: the extension holds the reference that `create` put there; the kernel objects to

@@ -8,11 +8,15 @@ use crate::abi::{
 
 /// Registers and an interrupt.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resources {
-    pub(crate) memory: u64,
-    pub(crate) length: u32,
-    pub(crate) irql: KIRQL,
-    pub(crate) vector: u32,
+pub struct Resources {
+    /// Physical address of the registers.
+    pub memory: u64,
+    /// Bytes of registers.
+    pub length: u32,
+    /// The interrupt's IRQL.
+    pub irql: KIRQL,
+    /// The interrupt's vector.
+    pub vector: u32,
 }
 
 /// A list with two descriptors: the second lies behind the first, where the array of one entry at

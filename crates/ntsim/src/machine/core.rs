@@ -517,7 +517,15 @@ impl Core {
                 (Some(_), None) => format!("waits: {}", thread.place),
                 (None, None) => "could run".to_owned(),
             };
-            let _infallible = writeln!(text, "  thread \"{}\" {state}", thread.name);
+            let _infallible = writeln!(
+                text,
+                "  thread \"{}\" {state} id {id} asleep {} ready {:?} running {:?} outcome {:?}",
+                thread.name,
+                thread.asleep,
+                self.ready,
+                self.running,
+                self.has_outcome(id)
+            );
         }
         text
     }
