@@ -517,15 +517,7 @@ impl Core {
                 (Some(_), None) => format!("waits: {}", thread.place),
                 (None, None) => "could run".to_owned(),
             };
-            let _infallible = writeln!(
-                text,
-                "  thread \"{}\" {state} id {id} asleep {} ready {:?} running {:?} outcome {:?}",
-                thread.name,
-                thread.asleep,
-                self.ready,
-                self.running,
-                self.has_outcome(id)
-            );
+            let _infallible = writeln!(text, "  thread \"{}\" {state}", thread.name);
         }
         text
     }

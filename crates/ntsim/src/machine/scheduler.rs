@@ -241,12 +241,17 @@ impl Machine {
                 core = self.core();
                 continue;
             }
-            if !core.ready.is_empty() {
+            // What was due may have ended this very wait: a thread that went to sleep now would never
+            // be woken.
+            if core.has_outcome(me) {
+                continue;
+            }
+            if core.ready.is_empty() {
+                core = self.advance(core);
+            } else {
                 core.threads[me].asleep = true;
                 core = self.hand_over(core, me);
                 core.threads[me].asleep = false;
-            } else if !core.has_outcome(me) {
-                core = self.advance(core);
             }
         }
     }

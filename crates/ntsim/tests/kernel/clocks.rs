@@ -67,6 +67,29 @@ fn a_wait_ends_at_its_time() {
 }
 
 #[test]
+fn many_threads_wait_for_times_and_end() {
+    // Whoever serves what is due may find that its own wait has ended, or that somebody else's has
+    // while it ends itself.
+    for seed in 0..if cfg!(miri) { 2 } else { 200 } {
+        let result = deterministic(seed).run(|| {
+            let threads: Vec<_> = (0..4_u64)
+                .map(|thread| {
+                    Machine::current().spawn_thread("waits", move || {
+                        for round in 0..8 {
+                            ke::delay((thread * 37 + round * 11) % 30);
+                        }
+                    })
+                })
+                .collect();
+            for thread in threads {
+                thread.join();
+            }
+        });
+        assert_eq!(result, Ok(()), "seed {seed}");
+    }
+}
+
+#[test]
 fn idle_lets_everything_happen() {
     let result = on_both(|| {
         let (sender, receiver) = std::sync::mpsc::channel();
