@@ -4,11 +4,16 @@
 mod dma_support;
 
 use dma_support::direct::{Adapter, FREE, KEEP, Locked, REGISTERS, description, devices, run};
+use dma_support::{
+    ACKNOWLEDGE_INTERRUPT, DISCONNECT, FLUSH, FREE_REGISTERS, PUT_ADAPTER, UNMAP_REGISTERS,
+    driver_without,
+};
 use ntsim::abi::*;
 use ntsim::dma::violation::*;
 use ntsim::dma::{self, Grants, Setup};
-use ntsim::ke;
 use ntsim::machine::codes;
+use ntsim::world::DmaWorld;
+use ntsim::{BugCheck, ke};
 
 /// The rule that `f` breaks, and the second parameter.
 fn broken(f: impl FnOnce() + Send) -> (u64, u64) {
@@ -426,6 +431,56 @@ fn adapters_that_are_put_too_early() {
     ];
     for (rule, case) in cases {
         assert_eq!(broken(case).0, rule);
+    }
+}
+
+/// What stops a driver that leaves a step out, after one request.
+fn without<const STEP: u32>() -> BugCheck {
+    DmaWorld::new(&driver_without::<STEP>())
+        .run(|stack| {
+            let buffer = stack.buffer(8192, 0);
+            stack.write(0, &buffer).send().wait();
+        })
+        .map(|_| ())
+        .expect_err("a rule was broken")
+}
+
+#[test]
+fn drivers_that_forget_a_step() {
+    const LEFT: u64 = 0x62;
+    let verifier = codes::DRIVER_VERIFIER_DETECTED_VIOLATION;
+    let dma = codes::DRIVER_VERIFIER_DMA_VIOLATION;
+    let cases = [
+        (
+            without::<PUT_ADAPTER>(),
+            verifier,
+            LEFT,
+            "DMA adapter: never put",
+        ),
+        (
+            without::<UNMAP_REGISTERS>(),
+            verifier,
+            LEFT,
+            "4096 bytes still mapped, from MmMapIoSpaceEx",
+        ),
+        (without::<DISCONNECT>(), verifier, LEFT, "still connected"),
+        (without::<FLUSH>(), dma, STILL_MAPPED, "still mapped"),
+        (
+            without::<FREE_REGISTERS>(),
+            dma,
+            PUT_WITH_REGISTERS,
+            "map registers were not freed",
+        ),
+        (
+            without::<ACKNOWLEDGE_INTERRUPT>(),
+            codes::HANG,
+            0x91,
+            "Interrupt storm",
+        ),
+    ];
+    for (stop, code, rule, story) in cases {
+        assert_eq!((stop.code, stop.parameters[0]), (code, rule), "{stop}");
+        assert!(stop.story.contains(story), "{stop}");
     }
 }
 

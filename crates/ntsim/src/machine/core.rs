@@ -93,7 +93,8 @@ pub(crate) struct DpcCall {
 
 /// What to run at `DISPATCH_LEVEL`.
 pub(crate) enum Interrupt {
-    Device(DeviceRoutine),
+    /// With the number under which it counts as active.
+    Device(DeviceRoutine, u64),
     Dpc(DpcCall),
 }
 
@@ -429,7 +430,9 @@ impl Core {
                 DueKind::Device(slot) => {
                     let (_, routine) = self.events[slot].take()?;
                     self.free_events.push(slot);
-                    return Some(Interrupt::Device(routine));
+                    // A port driver's DPC to others: KeFlushQueuedDpcs waits for it too.
+                    self.active_dpcs.push(due.sequence);
+                    return Some(Interrupt::Device(routine, due.sequence));
                 }
                 DueKind::Timer(address) => self.expire(address),
                 DueKind::Timeout(thread) => self.satisfy(thread, STATUS_TIMEOUT),

@@ -136,19 +136,22 @@ impl Machine {
     /// Runs one interrupt on top of the calling thread.
     pub(crate) fn run_interrupt(&self, context: &Context, interrupt: Interrupt) {
         let irql = context.irql.replace(DISPATCH);
-        match interrupt {
-            Interrupt::Device(routine) => {
+        let sequence = match interrupt {
+            Interrupt::Device(routine, sequence) => {
                 self.note(2, 0);
                 call::as_kernel(context, "a device's interrupt", routine);
+                sequence
             }
             Interrupt::Dpc(dpc) => {
                 self.note(3, 0);
                 crate::ke::run_dpc(context, &dpc);
-                let mut core = self.core();
-                core.dpc_done(dpc.sequence);
-                self.update_attention(&mut core);
+                dpc.sequence
             }
-        }
+        };
+        let mut core = self.core();
+        core.dpc_done(sequence);
+        self.update_attention(&mut core);
+        drop(core);
         context.irql.set(irql);
     }
 

@@ -8,15 +8,16 @@
 //! beyond the bound version), the machine stops with `WDF_VIOLATION` and says what happened.
 //!
 //! Not here, because no filter of this kind needs it: queues and request objects, control devices,
-//! class extensions, power policy and idle, WMI providers, DMA, interrupts, file objects. A driver
-//! that calls such a function does not link; a loaded one is stopped with the index it called.
+//! class extensions, power policy and idle, WMI providers, DMA enablers, interrupt objects, file
+//! objects. A driver that calls such a function does not link; a loaded one is stopped with the index
+//! it called.
 //!
 //! - [`handles`], [`object`], [`death`]: handles, the object tree, contexts, cleanup and destroy
 //! - [`driver`], [`init`], [`device`]: `WdfDriverCreate`, `AddDevice`, filter devices
 //! - [`dispatch`]: how a request reaches the driver, or passes it by
 //! - [`plug`], [`power`]: PnP and power requests
 //! - [`target`]: synchronous requests to the device below
-//! - [`key`], [`memory`], [`locks`], [`work`], [`lists`]: the smaller objects
+//! - [`key`], [`memory`], [`locks`], [`work`], [`lists`], [`resources`]: the smaller objects
 //! - [`table`]: the function table of 444 entries, and [`functions`], which linked drivers call
 
 pub(crate) mod context;

@@ -15,8 +15,22 @@ use ntsim::{Driver, io, ntddk};
 
 /// The driver.
 pub(crate) fn driver() -> Driver {
-    Driver::linked("tinydma", entry)
+    driver_without::<NOTHING>()
 }
+
+/// The driver without one of the steps below.
+pub(crate) fn driver_without<const STEP: u32>() -> Driver {
+    Driver::linked("tinydma", entry::<STEP>)
+}
+
+/// Steps that a driver may not leave out.
+pub(crate) const NOTHING: u32 = 0;
+pub(crate) const PUT_ADAPTER: u32 = 1;
+pub(crate) const UNMAP_REGISTERS: u32 = 2;
+pub(crate) const DISCONNECT: u32 = 3;
+pub(crate) const FLUSH: u32 = 4;
+pub(crate) const FREE_REGISTERS: u32 = 5;
+pub(crate) const ACKNOWLEDGE_INTERRUPT: u32 = 6;
 
 const COMMAND: usize = 0x00;
 const STATUS: usize = 0x04;
@@ -39,6 +53,8 @@ pub(crate) const FAILED: NTSTATUS = STATUS_IO_DEVICE_ERROR;
 
 /// What the driver keeps for its device.
 struct Extension {
+    /// The step that is left out.
+    without: u32,
     device: PDEVICE_OBJECT,
     lower: PDEVICE_OBJECT,
     pdo: PDEVICE_OBJECT,
@@ -75,10 +91,13 @@ struct Current {
     base: PVOID,
 }
 
-unsafe extern "system" fn entry(driver: PDRIVER_OBJECT, _path: PCUNICODE_STRING) -> NTSTATUS {
+unsafe extern "system" fn entry<const STEP: u32>(
+    driver: PDRIVER_OBJECT,
+    _path: PCUNICODE_STRING,
+) -> NTSTATUS {
     // SAFETY: the driver object of this driver, during DriverEntry.
     unsafe {
-        (*(*driver).DriverExtension).AddDevice = Some(add_device);
+        (*(*driver).DriverExtension).AddDevice = Some(add_device::<STEP>);
         (*driver).DriverUnload = Some(unload);
         for slot in &mut (*driver).MajorFunction {
             *slot = Some(succeed);
@@ -93,7 +112,10 @@ unsafe extern "system" fn entry(driver: PDRIVER_OBJECT, _path: PCUNICODE_STRING)
 
 unsafe extern "C" fn unload(_: PDRIVER_OBJECT) {}
 
-unsafe extern "C" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT) -> NTSTATUS {
+unsafe extern "C" fn add_device<const STEP: u32>(
+    driver: PDRIVER_OBJECT,
+    pdo: PDEVICE_OBJECT,
+) -> NTSTATUS {
     // SAFETY: AddDevice, PASSIVE_LEVEL; the device is new and ours.
     unsafe {
         let mut device: PDEVICE_OBJECT = ptr::null_mut();
@@ -114,6 +136,7 @@ unsafe extern "C" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT) -> 
         ntddk::IoAttachDeviceToDeviceStackSafe(device, pdo, &raw mut lower);
         ntddk::KeInitializeDpc(&raw mut (*device).Dpc, Some(dpc), device.cast());
         let extension = Box::new(Extension {
+            without: STEP,
             device,
             lower,
             pdo,
@@ -269,7 +292,7 @@ unsafe fn stop_device(this: *mut Extension) {
             state.started = false;
             state.current.take()
         };
-        if !(*this).interrupt.is_null() {
+        if !(*this).interrupt.is_null() && (*this).without != DISCONNECT {
             write(this, COMMAND, RESET);
             ntddk::IoDisconnectInterrupt((*this).interrupt);
             (*this).interrupt = ptr::null_mut();
@@ -283,12 +306,12 @@ unsafe fn stop_device(this: *mut Extension) {
         for irp in queue {
             complete(irp, STATUS_NO_SUCH_DEVICE, 0);
         }
-        if !(*this).adapter.is_null() {
+        if !(*this).adapter.is_null() && (*this).without != PUT_ADAPTER {
             let put = (*(*(*this).adapter).DmaOperations).PutDmaAdapter.unwrap();
             put((*this).adapter);
             (*this).adapter = ptr::null_mut();
         }
-        if !(*this).registers.is_null() {
+        if !(*this).registers.is_null() && (*this).without != UNMAP_REGISTERS {
             ntddk::MmUnmapIoSpace((*this).registers.cast(), 0x1000);
             (*this).registers = ptr::null_mut();
         }
@@ -456,7 +479,9 @@ unsafe extern "C" fn isr(_: *mut KINTERRUPT, context: PVOID) -> BOOLEAN {
             return 0;
         }
         (*this).status.store(status, Ordering::Relaxed);
-        write(this, ACKNOWLEDGE, 0);
+        if (*this).without != ACKNOWLEDGE_INTERRUPT {
+            write(this, ACKNOWLEDGE, 0);
+        }
         ntddk::KeInsertQueueDpc(
             &raw mut (*(*this).device).Dpc,
             ptr::null_mut(),
@@ -472,15 +497,19 @@ unsafe fn give_back(this: *mut Extension, current: &Current) {
     unsafe {
         let operations = (*(*this).adapter).DmaOperations;
         let va = current.va.wrapping_byte_add(current.done);
-        (*operations).FlushAdapterBuffers.unwrap()(
-            (*this).adapter,
-            current.mdl,
-            current.base,
-            va,
-            current.piece as u32,
-            u8::from(current.write),
-        );
-        (*operations).FreeMapRegisters.unwrap()((*this).adapter, current.base, current.count);
+        if (*this).without != FLUSH {
+            (*operations).FlushAdapterBuffers.unwrap()(
+                (*this).adapter,
+                current.mdl,
+                current.base,
+                va,
+                current.piece as u32,
+                u8::from(current.write),
+            );
+        }
+        if (*this).without != FREE_REGISTERS {
+            (*operations).FreeMapRegisters.unwrap()((*this).adapter, current.base, current.count);
+        }
     }
 }
 

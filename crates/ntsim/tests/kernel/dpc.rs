@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::ptr::null_mut;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ntsim::abi::*;
@@ -119,6 +120,36 @@ fn flushing_waits_for_queued_dpcs() {
         end(block)
     });
     assert_eq!(result, Ok(1));
+}
+
+#[test]
+fn flushing_waits_for_what_a_device_has_running() {
+    // A neighbour's DPC, to a driver: it may be inside a routine of the driver's.
+    let result = on_both(|| {
+        let ended = Arc::new(AtomicU32::new(0));
+        let seen: Vec<u32> = (0..50)
+            .map(|_| {
+                let (running, count) = (Arc::new(AtomicU32::new(0)), Arc::clone(&ended));
+                let inside = Arc::clone(&running);
+                ke::device_event(0, move || {
+                    inside.store(1, Ordering::SeqCst);
+                    for _ in 0..100 {
+                        // SAFETY: no precondition; other processors may get ahead here.
+                        unsafe { ntddk::KeGetCurrentIrql() };
+                    }
+                    count.fetch_add(1, Ordering::SeqCst);
+                });
+                while running.load(Ordering::SeqCst) == 0 {
+                    ke::delay(1);
+                }
+                // SAFETY: PASSIVE_LEVEL.
+                unsafe { ntddk::KeFlushQueuedDpcs() };
+                ended.load(Ordering::SeqCst)
+            })
+            .collect();
+        seen
+    });
+    assert_eq!(result, Ok((1..=50).collect()));
 }
 
 #[test]
