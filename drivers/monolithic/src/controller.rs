@@ -6,9 +6,11 @@ use core::{cell::UnsafeCell, ffi::c_void, ptr};
 use wdk_sys::{
     _IO_ALLOCATION_ACTION, IO_ALLOCATION_ACTION, NTSTATUS, PDEVICE_OBJECT, PIRP, PKDPC,
     PSCATTER_GATHER_LIST, PVOID, STATUS_CANCELLED, STATUS_DEVICE_NOT_READY, STATUS_NO_SUCH_DEVICE,
+    ntddk,
 };
 use xfersplit_wdm::{
     dpc::{self, Dpc},
+    event::Event,
     irp::Irp,
     lock::SpinLock,
     queue::WaitingQueue,
@@ -18,7 +20,6 @@ use xfersplit_wdm::{
 
 use crate::{
     counters::{Counter, Counters},
-    event::Event,
     hardware::{DeviceObjects, Hardware, Resources},
     interrupt::Interrupt,
     limits::Facts,
@@ -134,8 +135,9 @@ impl Controller {
     pub(crate) unsafe fn release(&self) {
         // SAFETY: the field's rule.
         drop(unsafe { (*self.interrupt.get()).take() });
-        // A DPC that the interrupt has queued looks at the hardware only for a request that has begun,
-        // so it may still run.
+        // The last request may have ended while the HAL was still about to return from the call in which
+        // it granted something, on another processor, and the DPC that ended it from its own.
+        dpc::flush();
         // SAFETY: the field's rule: nobody interrupts any more.
         drop(unsafe { (*self.hardware.get()).take() });
     }
@@ -148,7 +150,8 @@ impl Controller {
 
     /// Lets the request that has begun come to its end, and no other begin: they wait.
     pub(crate) fn suspend(&self) {
-        self.drained.clear();
+        // SAFETY: initialised; any IRQL <= DISPATCH_LEVEL.
+        unsafe { ntddk::KeClearEvent(self.drained.as_ptr()) };
         self.signals.hold(true);
         self.dpc.queue();
         self.drained.wait();

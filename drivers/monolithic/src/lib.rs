@@ -42,7 +42,6 @@ mod counters;
 mod device;
 mod dispatch;
 mod driver;
-mod event;
 mod hardware;
 mod interrupt;
 mod limits;
