@@ -11,7 +11,6 @@ use dma_support::direct::{Adapter, Locked, description, device, run, seeded};
 use ntsim::abi::*;
 use ntsim::controller::{Bus, Completion, Controller, Fault, Misuse, Options};
 use ntsim::dma::{self, Setup};
-use ntsim::machine::codes;
 use ntsim::port::Disk;
 use ntsim::{Machine, ke, ntddk};
 
@@ -37,7 +36,7 @@ struct Bench {
     bus: Bus,
     registers: *mut u8,
     interrupt: PKINTERRUPT,
-    line: Box<Line>,
+    line: Arc<Line>,
     adapter: Adapter,
 }
 
@@ -107,7 +106,7 @@ impl Bench {
             bus,
             registers,
             interrupt: ptr::null_mut(),
-            line: Box::new(Line {
+            line: Arc::new(Line {
                 registers,
                 called: AtomicU32::new(0),
                 served: AtomicU32::new(0),
@@ -128,7 +127,7 @@ impl Bench {
 
     fn connect(&mut self) {
         let resources = Bus::resources();
-        let context: *mut c_void = (&raw const *self.line).cast_mut().cast();
+        let context: *mut c_void = Arc::as_ptr(&self.line).cast_mut().cast();
         // SAFETY: PASSIVE_LEVEL; the line outlives the interrupt object.
         let status = unsafe {
             ntddk::IoConnectInterrupt(
@@ -544,7 +543,8 @@ fn only_the_line_that_is_there_can_be_connected() {
 
 #[cfg(not(miri))]
 mod rules {
-    use super::{Bench, Locked, Machine, READ, STATUS, codes, ke, ntddk, run};
+    use super::{Bench, Locked, Machine, READ, STATUS, ke, ntddk, run};
+    use ntsim::machine::codes;
 
     #[test]
     fn an_interrupt_that_nobody_acknowledges_is_a_storm() {
@@ -561,6 +561,31 @@ mod rules {
         .expect_err("a rule was broken");
         assert_eq!(stop.code, codes::HANG);
         assert!(stop.story.contains("Interrupt storm"), "{stop}");
+    }
+
+    #[test]
+    fn requests_are_not_for_service_routines() {
+        let complete = || {
+            let irp = ntsim::io::allocate_irp(ntsim::machine::Owner::Harness, 1);
+            // SAFETY: the check comes before anything else.
+            unsafe {
+                ntddk::KfRaiseIrql(ntsim::controller::DIRQL);
+                ntddk::IofCompleteRequest(irp, 0);
+            }
+        };
+        let call = || {
+            let device = super::device();
+            let irp = ntsim::io::allocate_irp(ntsim::machine::Owner::Harness, 1);
+            // SAFETY: the check comes before anything else.
+            unsafe {
+                ntddk::KfRaiseIrql(ntsim::controller::DIRQL);
+                ntddk::IofCallDriver(device, irp);
+            }
+        };
+        for stop in [run(complete), run(call)] {
+            let stop = stop.expect_err("a rule was broken");
+            assert_eq!(stop.code, codes::IRQL_NOT_LESS_OR_EQUAL);
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ mod dma_support;
 
 use dma_support::direct::{Adapter, FREE, KEEP, Locked, REGISTERS, description, devices, run};
 use dma_support::{
-    ACKNOWLEDGE_INTERRUPT, DISCONNECT, FLUSH, FREE_REGISTERS, PUT_ADAPTER, UNMAP_REGISTERS,
-    driver_without,
+    ACKNOWLEDGE_INTERRUPT, DISCONNECT, FLUSH, FREE_REGISTERS, LEAVE_IT_TO_THE_DPC, PUT_ADAPTER,
+    UNMAP_REGISTERS, driver_without,
 };
 use ntsim::abi::*;
 use ntsim::dma::violation::*;
@@ -476,6 +476,12 @@ fn drivers_that_forget_a_step() {
             codes::HANG,
             0x91,
             "Interrupt storm",
+        ),
+        (
+            without::<LEAVE_IT_TO_THE_DPC>(),
+            dma,
+            IRQL,
+            "an interrupt service routine of tinydma",
         ),
     ];
     for (stop, code, rule, story) in cases {

@@ -10,22 +10,22 @@
 //! frame's physical address; elsewhere it is that of a map register, behind which a page of the
 //! HAL's own stands in for the buffer's (a *bounce*): filled by `MapTransfer` before a write to the
 //! device, emptied by `FlushAdapterBuffers` after a read from it. A device can follow a logical
-//! address only while a transfer is mapped there; see [`reach`].
+//! address only while a transfer is mapped there (`reach`).
 //!
 //! Broken rules stop the machine with 0xE6 as Driver Verifier's DMA verification does
 //! ([`violation`] says which number stands for which rule).
 //!
 //! | room | what it is for |
 //! |---|---|
-//! | [`state`] | adapters, grants of map registers, and what is mapped through them |
-//! | [`registers`] | the pool of map registers |
-//! | [`adapter`] | `IoGetDmaAdapter`, `PutDmaAdapter` |
-//! | [`channel`] | `AllocateAdapterChannel`, who waits for it, and how it ends |
-//! | [`transfer`] | `MapTransfer`, `FlushAdapterBuffers` |
-//! | [`list`] | `GetScatterGatherList`, `PutScatterGatherList` |
-//! | [`common`] | common buffers |
+//! | `state` | adapters, grants of map registers, and what is mapped through them |
+//! | `registers` | the pool of map registers |
+//! | `adapter` | `IoGetDmaAdapter`, `PutDmaAdapter` |
+//! | `channel` | `AllocateAdapterChannel`, who waits for it, and how it ends |
+//! | `transfer` | `MapTransfer`, `FlushAdapterBuffers` |
+//! | `list` | `GetScatterGatherList`, `PutScatterGatherList` |
+//! | `common` | common buffers |
 //! | [`table`] | the operations as drivers call them |
-//! | [`reach`] | the device's side |
+//! | `reach` | the device's side |
 
 mod adapter;
 mod channel;
@@ -78,7 +78,8 @@ pub fn set_up(pdo: PDEVICE_OBJECT, setup: Setup) {
 /// How many map registers the machine has for all adapters together; before any is granted.
 ///
 /// # Panics
-/// If registers are in use, or for more than [`registers::MOST`](Setup) of them.
+/// If registers are in use, or for more than 1536 of them: more do not lie within what 24 address
+/// bits reach.
 pub fn set_pool(registers: u32) {
     let hal = Machine::current().extension::<Hal>();
     hal.state().file.resize(registers);

@@ -157,6 +157,11 @@ fn value(address: PHYSICAL_ADDRESS) -> u64 {
 /// Up to `BuildMdlFromScatterGatherList`, as versions 1 and 2 have it.
 const SIZE: ULONG = offset_of!(DMA_OPERATIONS, GetDmaAdapterInfo) as ULONG;
 
+const _: () = assert!(
+    TABLE.len() == 12,
+    "a row for each operation that is modelled"
+);
+
 /// The table of drivers whose sources are linked.
 pub(super) fn for_sources() -> PDMA_OPERATIONS {
     static OPERATIONS: DMA_OPERATIONS = DMA_OPERATIONS {

@@ -8,8 +8,8 @@ use super::Hal;
 use super::registers::{reaches, window};
 use super::state::{Grant, Mapping, Piece, State};
 use super::violation::{
-    BEYOND_MDL, BUFFER_TOO_SHORT, LENGTH_ZERO, MAPPED_TWICE, MISCELLANEOUS, NOT_FLUSHED,
-    NOT_LOCKED, NOT_MAPPED, OUTSIDE_MDL, UNUSABLE_DESCRIPTION, WRONG_DIRECTION, broken,
+    BEYOND_MDL, BUFFER_GONE, BUFFER_TOO_SHORT, LENGTH_ZERO, MAPPED_TWICE, MISCELLANEOUS,
+    NOT_FLUSHED, NOT_LOCKED, NOT_MAPPED, OUTSIDE_MDL, WRONG_DIRECTION, broken,
 };
 use crate::abi::{
     MDL_PAGES_LOCKED, MDL_PARTIAL, MDL_SOURCE_IS_NONPAGED_POOL, PDMA_ADAPTER, PMDL, PVOID,
@@ -361,7 +361,7 @@ impl Mapping {
                      was mapped.",
                     piece.frame
                 );
-                return Err(broken(UNUSABLE_DESCRIPTION, [piece.frame, 0, 0], story));
+                return Err(broken(BUFFER_GONE, [piece.frame, 0, 0], story));
             };
             let (page, bounce) = (
                 page.wrapping_add(piece.offset),

@@ -57,8 +57,9 @@ pub const UNKNOWN_VERSION: u64 = 0x25;
 /// Stricter than Driver Verifier: flushed in another direction than mapped, so that data was copied
 /// to the wrong side, or not at all.
 pub const WRONG_DIRECTION: u64 = 0xE000_0001;
-/// Stricter than Driver Verifier: the device was given something else than what is mapped.
-pub const UNUSABLE_DESCRIPTION: u64 = 0xE000_0002;
+/// Stricter than Driver Verifier: a frame of a mapped transfer is no RAM any more, for its buffer was
+/// freed.
+pub const BUFFER_GONE: u64 = 0xE000_0002;
 
 /// A broken rule about DMA.
 pub(crate) fn broken(rule: u64, rest: [u64; 3], story: impl Into<String>) -> Violation {

@@ -384,13 +384,14 @@ unsafe fn top(context: &Context, irp: PIRP) {
 pub(super) mod exports {
     //! `IofCompleteRequest`.
 
-    use super::{PIRP, complete};
+    use super::{DISPATCH, PIRP, complete};
     use crate::abi::CCHAR;
     use crate::export::exports;
 
     exports! { run;
-        /// Completes an IRP.
+        /// Completes an IRP. Up to `DISPATCH_LEVEL`.
         fn IofCompleteRequest(Irp: PIRP, PriorityBoost: CCHAR) {
+            run.irql_at_most(DISPATCH);
             // SAFETY: the caller's contract.
             unsafe { complete(run.context(), Irp) }
         }

@@ -266,10 +266,12 @@ pub(super) mod exports {
 
     use super::{NTSTATUS, PDEVICE_OBJECT, PIRP, send};
     use crate::export::exports;
+    use crate::machine::context::DISPATCH;
 
     exports! { run;
-        /// Sends an IRP to the driver of a device.
+        /// Sends an IRP to the driver of a device. Up to `DISPATCH_LEVEL`.
         fn IofCallDriver(DeviceObject: PDEVICE_OBJECT, Irp: PIRP) -> NTSTATUS {
+            run.irql_at_most(DISPATCH);
             // SAFETY: the caller's contract.
             unsafe { send(run.context(), DeviceObject, Irp) }
         }

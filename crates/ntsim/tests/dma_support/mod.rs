@@ -31,6 +31,8 @@ pub(crate) const DISCONNECT: u32 = 3;
 pub(crate) const FLUSH: u32 = 4;
 pub(crate) const FREE_REGISTERS: u32 = 5;
 pub(crate) const ACKNOWLEDGE_INTERRUPT: u32 = 6;
+/// Not left out but done too early: by the service routine itself.
+pub(crate) const LEAVE_IT_TO_THE_DPC: u32 = 7;
 
 const COMMAND: usize = 0x00;
 const STATUS: usize = 0x04;
@@ -482,11 +484,17 @@ unsafe extern "C" fn isr(_: *mut KINTERRUPT, context: PVOID) -> BOOLEAN {
         if (*this).without != ACKNOWLEDGE_INTERRUPT {
             write(this, ACKNOWLEDGE, 0);
         }
-        ntddk::KeInsertQueueDpc(
-            &raw mut (*(*this).device).Dpc,
-            ptr::null_mut(),
-            ptr::null_mut(),
-        );
+        let call = &raw mut (*(*this).device).Dpc;
+        if (*this).without == LEAVE_IT_TO_THE_DPC {
+            dpc(
+                call,
+                (*this).device.cast(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            );
+        } else {
+            ntddk::KeInsertQueueDpc(call, ptr::null_mut(), ptr::null_mut());
+        }
     }
     1
 }
