@@ -32,6 +32,14 @@ fn eight_arguments_go_out_and_four_come_back_on_an_aligned_stack() {
 }
 
 #[test]
+fn an_adapters_operations_are_called_by_the_images_convention() {
+    let stop = driver("entry_dma").stops();
+    assert_eq!(stop.code, 0xE5, "{stop}");
+    // Map registers for 16 KiB at any offset; no IRP; the context; the device object.
+    assert_eq!(stop.parameters, [5, 0, 0x1234, 0]);
+}
+
+#[test]
 fn six_arguments_come_back_through_a_relocated_address() {
     let driver = driver("entry_query").driver();
     let machine = Machine::new(Config::default());

@@ -61,6 +61,8 @@ imports! {
     "ntoskrnl.exe" memset
     "ntoskrnl.exe" memcpy
     "ntoskrnl.exe" MmGetSystemRoutineAddress
+    "ntoskrnl.exe" IoGetDmaAdapter
+    "ntoskrnl.exe" KfRaiseIrql
     "ntoskrnl.exe" IoAllocateMdl
     "ntoskrnl.exe" IoFreeMdl
     "ntoskrnl.exe" MmProbeAndLockPages
@@ -103,7 +105,7 @@ macro_rules! symbols {
 
 symbols! {
     entry_success entry_failure entry_bug_check entry_lookaside entry_query entry_relocated
-    entry_print entry_dpc entry_wdm entry_leak entry_variable entry_probe entry_routine entry_move
+    entry_print entry_dpc entry_wdm entry_leak entry_variable entry_probe entry_routine entry_move entry_dma
     entry_bind entry_bind_and_call entry_bind_and_fail entry_guard
     entry_read_label entry_write_label entry_copy_label entry_recurse entry_recurse_far entry_read_null entry_write_code entry_run_data entry_breakpoint
     entry_fast_fail entry_undefined entry_divide entry_call_label entry_impossible entry_cr8

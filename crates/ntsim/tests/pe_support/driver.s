@@ -92,6 +92,37 @@ entry_relocated:
     xor eax, eax
 1:  ret
 
+# An adapter, and through its table five arguments out and a routine with four that is called back.
+entry_dma:
+    sub rsp, 0x38
+    xor ecx, ecx
+    lea rdx, [rip + description]
+    lea r8, [rip + saved]
+    call [rip + imp_IoGetDmaAdapter]
+    mov [rip + moved], rax
+    mov ecx, 2
+    call [rip + imp_KfRaiseIrql]
+    mov rcx, [rip + moved]
+    lea rdx, [rip + lookaside]
+    mov r8d, 3
+    lea r9, [rip + control]
+    mov qword ptr [rsp + 0x20], 0x1234
+    mov rax, [rcx + 8]
+    call [rax + 32]
+    int3
+
+# (DeviceObject, Irp, MapRegisterBase, Context): the device object is told as an offset.
+control:
+    sub rsp, 0x38
+    lea rax, [rip + lookaside]
+    sub rcx, rax
+    mov [rsp + 0x20], rcx
+    mov r8, rdx
+    mov edx, [rip + saved]
+    mov ecx, 0xE5
+    call [rip + imp_KeBugCheckEx]
+    int3
+
 entry_print:
     sub rsp, 0x38
     lea rcx, [rip + format]
@@ -631,6 +662,11 @@ routine_name:
     .short 'K', 'e', 'B', 'u', 'g', 'C', 'h', 'e', 'c', 'k', 'E', 'x', 0
 
 .balign 16
+description:
+    .long 2
+    .byte 1, 1, 0, 0, 1, 0, 0, 1
+    .long 0, 0, 5, 0, 0, 0x4000, 0, 0, 0, 0, 0
+    .quad 0
 dpc:
     .zero 64
 saved:
