@@ -14,6 +14,7 @@ pub mod rng;
 pub mod rules;
 pub mod size;
 pub mod soak;
+pub mod techniques;
 pub mod trace;
 pub mod vectors;
 pub mod workload;

@@ -18,13 +18,14 @@ use lab::report::{count, several, table, time};
 use lab::size::{about, show};
 use lab::workload::{Job, Sizes, Workload, groups};
 
-use crate::commands::beneath;
+use crate::commands::{beneath, techniques};
 use crate::output::say;
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     xfersplit-lab demo\n  \
-    xfersplit-lab demo --image disk.img")]
+    xfersplit-lab demo --image disk.img\n  \
+    xfersplit-lab demo --techniques")]
 pub(crate) struct DemoArgs {
     /// Image file to work on, which is overwritten and kept; a temporary one unless given
     #[arg(long, value_name = "FILE")]
@@ -35,10 +36,19 @@ pub(crate) struct DemoArgs {
     /// Everything random follows from this
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Show every technique of the two documents instead, and what was seen of each
+    #[arg(long)]
+    techniques: bool,
+    /// Print JSON
+    #[arg(long, requires = "techniques")]
+    json: bool,
 }
 
 pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     let driver = &driver::chosen(args.driver.as_deref())?;
+    if args.techniques {
+        return techniques::run(driver, args.seed, args.json);
+    }
     heading("1. The documents' worked examples")?;
     map_registers()?;
     three_cases()?;

@@ -7,3 +7,4 @@ mod progress;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod soak;
+pub(crate) mod techniques;
