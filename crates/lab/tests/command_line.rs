@@ -104,6 +104,7 @@ fn arguments_that_make_no_sense_are_named() {
     refused(&["run", "--writes", "101"], &["101"]);
     refused(&["run", "--threads", "0"], &["0"]);
     refused(&["run", "--on-violation", "sulk"], &["sulk"]);
+    refused(&["demo", "--json"], &["--techniques"]);
     refused(&["run", "--stack", "desk"], &["desk", "class, disk, relay"]);
     refused(&["run", "--srb", "wide"], &["wide", "legacy, extended"]);
     refused(&["run", "--advertise", "3"], &["--advertise", "3"]);

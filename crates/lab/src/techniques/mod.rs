@@ -7,8 +7,10 @@
 //! | `scene` | a machine for one row, data that can be told apart, and what was seen |
 //! | `registers`, `paired`, `pieces`, `split_transfer` | the filter's scenes |
 //! | `highest` | those of the driver at the top of a stack, `drivers/highest` |
+//! | `monolithic` | those of the driver of a disk controller, `drivers/monolithic` |
 
 mod highest;
+mod monolithic;
 mod paired;
 mod pieces;
 mod registers;

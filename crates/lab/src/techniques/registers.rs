@@ -2,6 +2,7 @@
 
 use ntsim::port::Hba;
 
+use super::monolithic;
 use super::scene::{PAGE, Scene, Seen, Shown, both, expect, play};
 
 /// The document's adapter has five map registers.
@@ -110,6 +111,7 @@ pub(super) fn counting(scene: &Scene) -> Shown {
 
 /// The AT disk: more than 256 sectors are several commands, however few pages they touch.
 pub(super) fn at_rule(scene: &Scene) -> Shown {
+    let monolithic = monolithic::at_rule(scene)?;
     play(scene.world(Hba::profile("at-disk")), |stack| {
         let most = both(stack, 256 * 512, 0)?;
         expect("commands for 256 sectors", most.count(), 1)?;
@@ -121,6 +123,7 @@ pub(super) fn at_rule(scene: &Scene) -> Shown {
         Ok(Seen::verified(most.verified + more.verified)
             .fact("commands for 256 sectors", most.count())
             .fact("for 1000 sectors", more.count())
-            .fact("most sectors in one", largest))
+            .fact("most sectors in one", largest)
+            .and(&monolithic))
     })
 }

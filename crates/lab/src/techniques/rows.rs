@@ -1,7 +1,7 @@
 //! The table. `docs/techniques.md` has the same rows; a test compares them and looks for every file and function.
 
 use super::Document::{Class, Dma};
-use super::{Place, Technique, highest, paired, pieces, registers, split_transfer};
+use super::{Place, Technique, highest, monolithic, paired, pieces, registers, split_transfer};
 
 const fn at(file: &'static str, function: &'static str) -> Place {
     Place { file, function }
@@ -46,11 +46,20 @@ pub const TECHNIQUES: &[Technique] = &[
         document: Dma,
         name: "AT rule",
         asks: "It depends on limits of the device: the AT disk's 256 sectors",
-        code: &[at("crates/core/src/plan.rs", "next_piece")],
-        tests: &[at(
-            "tests/at_rule.rs",
-            "more_than_256_sectors_are_as_many_commands_as_it_takes",
-        )],
+        code: &[
+            at("crates/core/src/plan.rs", "next_piece"),
+            at("drivers/monolithic/src/limits.rs", "maximum_length"),
+        ],
+        tests: &[
+            at(
+                "tests/at_rule.rs",
+                "more_than_256_sectors_are_as_many_commands_as_it_takes",
+            ),
+            at(
+                "drivers/monolithic/tests/no_more_than_256_sectors.rs",
+                "a_request_of_700_sectors_is_three_operations",
+            ),
+        ],
         show: registers::at_rule,
     },
     Technique {
@@ -90,6 +99,21 @@ pub const TECHNIQUES: &[Technique] = &[
             ),
         ],
         show: registers::twelve_pages,
+    },
+    Technique {
+        document: Dma,
+        name: "MapTransfer",
+        asks: "With twelve pages and five registers the driver calls MapTransfer three times",
+        code: &[
+            at("drivers/monolithic/src/transfer.rs", "map"),
+            at("drivers/monolithic/src/transfer.rs", "next_operation"),
+            at("drivers/monolithic/src/adapter.rs", "map_transfer"),
+        ],
+        tests: &[at(
+            "drivers/monolithic/tests/twelve_pages_five_registers.rs",
+            "twelve_pages_on_five_registers_are_three_operations",
+        )],
+        show: monolithic::map_transfer,
     },
     Technique {
         document: Dma,
@@ -215,6 +239,56 @@ pub const TECHNIQUES: &[Technique] = &[
             ),
         ],
         show: paired::change,
+    },
+    Technique {
+        document: Dma,
+        name: "Monolithic driver",
+        asks: "A driver that is no part of a pair splits for itself: a sequence of DMA operations for one IRP",
+        code: &[
+            at("drivers/monolithic/src/limits.rs", "new"),
+            at("drivers/monolithic/src/transfer.rs", "step"),
+        ],
+        tests: &[
+            at(
+                "drivers/monolithic/tests/twelve_pages_five_registers.rs",
+                "any_number_of_pages_on_any_number_of_registers",
+            ),
+            at(
+                "drivers/monolithic/tests/every_byte_arrives.rs",
+                "one_request_at_a_time_in_any_world",
+            ),
+        ],
+        show: monolithic::any_size,
+    },
+    Technique {
+        document: Dma,
+        name: "Registers with pages of their own",
+        asks: "A map register can stand for a page that the device can't reach: operations stay the same, data goes \
+               through the HAL's page",
+        code: &[
+            at("drivers/monolithic/src/transfer.rs", "close"),
+            at("drivers/monolithic/src/adapter.rs", "flush"),
+        ],
+        tests: &[at(
+            "drivers/monolithic/tests/every_byte_arrives.rs",
+            "a_controller_that_reaches_little_gets_its_data_through_the_registers_own_pages",
+        )],
+        show: monolithic::bounce,
+    },
+    Technique {
+        document: Dma,
+        name: "Scatter/gather",
+        asks: "A device-specific constraint the other way round: the list of an operation is as long as registers and \
+               device allow",
+        code: &[
+            at("drivers/monolithic/src/transfer.rs", "get_list"),
+            at("drivers/monolithic/src/transfer.rs", "list_granted"),
+        ],
+        tests: &[at(
+            "drivers/monolithic/tests/twelve_pages_five_registers.rs",
+            "with_scatter_gather_each_piece_has_a_list_of_its_own",
+        )],
+        show: monolithic::scatter_gather,
     },
     Technique {
         document: Dma,

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use ntsim::dma::DmaCounts;
 use ntsim::port::{Direction, Disk, Hba, PortRecord};
-use ntsim::world::{Buffer, Pending};
+use ntsim::world::{Buffer, DmaStack, DmaWorld, Pending, Transfer};
 use ntsim::{Clock, Driver, Report, Stack, World};
 use serde_json::Value;
 
@@ -22,6 +23,7 @@ pub(super) const BOTH: [Direction; 2] = [Direction::Write, Direction::Read];
 pub struct Scene {
     filter: Driver,
     highest: Driver,
+    monolithic: Driver,
     settings: Vec<(String, u32)>,
     seed: u64,
 }
@@ -32,6 +34,7 @@ impl Scene {
         Self {
             filter,
             highest: Driver::linked("highest", highest::driver_entry),
+            monolithic: Driver::linked("monolithic", monolithic::driver_entry),
             settings: Vec::new(),
             seed,
         }
@@ -52,6 +55,13 @@ impl Scene {
     /// The driver at the top of a stack, above the filter.
     pub(super) fn above(&self, hba: Hba) -> World {
         self.world(hba).function(self.highest.clone())
+    }
+
+    /// The driver of a disk controller without scatter/gather.
+    pub(super) fn controller(&self) -> DmaWorld {
+        DmaWorld::new(&self.monolithic)
+            .clock(Clock::Deterministic { seed: self.seed })
+            .max_segments(1)
     }
 
     fn dressed(&self, world: World) -> World {
@@ -139,6 +149,23 @@ fn sound(report: &Report) -> Result<(), String> {
     expect("pages still locked", report.locks.pages as u64, 0)
 }
 
+/// The same above the disk controller: nothing that it objects to, and everything given back to the HAL.
+pub(super) fn play_dma<T: Send>(
+    world: DmaWorld,
+    act: impl FnOnce(&DmaStack) -> Result<T, String> + Send,
+) -> Result<(T, DmaCounts), String> {
+    let (seen, report) = world.run(act).map_err(|bug_check| bug_check.to_string())?;
+    let seen = seen?;
+    if let Some(misuse) = report.misuses.first() {
+        return Err(format!("the controller objects: {misuse:?}"));
+    }
+    expect("requests that came back", report.finished, report.sent)?;
+    let dma = report.dma;
+    let left = dma.adapters + dma.registers_now + dma.mapped_now;
+    expect("adapters, registers and mappings left", u64::from(left), 0)?;
+    Ok((seen, dma))
+}
+
 /// Whether a figure is the one that was to be seen.
 pub(super) fn expect(what: &str, seen: u64, expected: u64) -> Result<(), String> {
     if seen == expected {
@@ -164,6 +191,38 @@ pub(super) fn memory(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// Where requests go, and the disk that they are for.
+pub(super) trait Top {
+    fn disk(&self) -> &Disk;
+    fn transfer(&self, direction: Direction, offset: u64, buffer: &Buffer) -> Transfer<'_>;
+}
+
+impl Top for Stack {
+    fn disk(&self) -> &Disk {
+        self.disk()
+    }
+
+    fn transfer(&self, direction: Direction, offset: u64, buffer: &Buffer) -> Transfer<'_> {
+        match direction {
+            Direction::Read => self.read(offset, buffer),
+            Direction::Write => self.write(offset, buffer),
+        }
+    }
+}
+
+impl Top for DmaStack {
+    fn disk(&self) -> &Disk {
+        self.disk()
+    }
+
+    fn transfer(&self, direction: Direction, offset: u64, buffer: &Buffer) -> Transfer<'_> {
+        match direction {
+            Direction::Read => self.read(offset, buffer),
+            Direction::Write => self.write(offset, buffer),
+        }
+    }
+}
+
 /// A request whose data is compared with plain memory afterwards.
 pub(super) struct Probe {
     direction: Direction,
@@ -174,7 +233,7 @@ pub(super) struct Probe {
 
 impl Probe {
     /// A request of all of `buffer`. What is to be overwritten holds something else before.
-    pub(super) fn new(stack: &Stack, direction: Direction, offset: u64, buffer: Buffer) -> Self {
+    pub(super) fn new(top: &impl Top, direction: Direction, offset: u64, buffer: Buffer) -> Self {
         let length = buffer.len();
         let seed = offset ^ (length as u64) << 32 ^ u64::from(direction == Direction::Read);
         let memory = memory(seed, length);
@@ -182,10 +241,10 @@ impl Probe {
         match direction {
             Direction::Write => {
                 buffer.write(0, &memory);
-                stack.disk().poke(offset, &before);
+                top.disk().poke(offset, &before);
             }
             Direction::Read => {
-                stack.disk().poke(offset, &memory);
+                top.disk().poke(offset, &memory);
                 buffer.write(0, &before);
             }
         }
@@ -198,20 +257,18 @@ impl Probe {
     }
 
     /// Sends it.
-    pub(super) fn send<'s>(&self, stack: &'s Stack) -> Pending<'s> {
-        match self.direction {
-            Direction::Read => stack.read(self.offset, &self.buffer).send(),
-            Direction::Write => stack.write(self.offset, &self.buffer).send(),
-        }
+    pub(super) fn send<'s>(&self, top: &'s impl Top) -> Pending<'s> {
+        top.transfer(self.direction, self.offset, &self.buffer)
+            .send()
     }
 
     /// Compares: how many bytes are the same, which is all of them.
-    pub(super) fn compare(&self, stack: &Stack) -> Result<u64, String> {
+    pub(super) fn compare(&self, top: &impl Top) -> Result<u64, String> {
         let found = match self.direction {
             Direction::Read => self.buffer.bytes(),
             Direction::Write => {
                 let mut bytes = vec![0; self.memory.len()];
-                stack.disk().peek(self.offset, &mut bytes);
+                top.disk().peek(self.offset, &mut bytes);
                 bytes
             }
         };
@@ -222,11 +279,11 @@ impl Probe {
     }
 
     /// Sends it, waits, compares.
-    pub(super) fn moves(&self, stack: &Stack) -> Result<u64, String> {
-        let done = self.send(stack).wait();
+    pub(super) fn moves(&self, top: &impl Top) -> Result<u64, String> {
+        let done = self.send(top).wait();
         holds("the request succeeds", done.succeeded())?;
         expect("bytes claimed", done.information, self.memory.len() as u64)?;
-        self.compare(stack)
+        self.compare(top)
     }
 }
 
