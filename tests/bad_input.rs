@@ -40,16 +40,6 @@ fn is_refused<'s>(
 }
 
 #[test]
-fn no_mdl() {
-    run(small(), |stack| {
-        for length in [512, 4096, 0x1_0000] {
-            let status = STATUS_INVALID_DEVICE_REQUEST;
-            is_refused(stack, status, |request| request.no_mdl().send(), 0, length);
-        }
-    });
-}
-
-#[test]
 fn a_chain_of_mdls() {
     run(small(), |stack| {
         let status = STATUS_INVALID_DEVICE_REQUEST;

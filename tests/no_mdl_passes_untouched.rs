@@ -1,14 +1,19 @@
 //! A filter is called in any process and at any IRQL up to DISPATCH_LEVEL, where a user's address means
-//! nothing: READ and WRITE without an MDL, however long, go on to the class driver as they came. Their
+//! nothing: READ and WRITE without an MDL, however long, go on to the driver below as they came. Their
 //! buffer is neither looked at nor locked.
 
 mod common;
 
-use common::{BOTH, PAGE, adapter, assert_told_once, run, world};
-use ntsim::abi::{SL_WRITE_THROUGH, STATUS_INVALID_PARAMETER};
+use common::{
+    BOTH, Exchange, PAGE, adapter, assert_nothing_allocated, assert_told_once, check, moves, run,
+    world,
+};
+use ntsim::abi::{
+    PDEVICE_OBJECT, SL_WRITE_THROUGH, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
+};
 use ntsim::port::Direction;
 use ntsim::world::{Arrival, StackKind};
-use ntsim::{Stack, World};
+use ntsim::{Shape, Stack, World, ntddk};
 
 const PIECE: usize = 0x4000;
 
@@ -17,7 +22,7 @@ fn relay() -> World {
 }
 
 /// The one READ or WRITE that arrived at a device since `before` arrivals.
-fn arrival(stack: &Stack, device: ntsim::abi::PDEVICE_OBJECT, before: usize) -> Arrival {
+fn arrival(stack: &Stack, device: PDEVICE_OBJECT, before: usize) -> Arrival {
     let mut arrivals = stack.arrivals(device).split_off(before);
     assert_eq!(arrivals.len(), 1, "one request arrives");
     arrivals.remove(0)
@@ -100,4 +105,53 @@ fn a_programs_request_is_neither_locked_nor_looked_at() {
     assert_eq!(report.locks.ranges, 0);
     assert_eq!(report.locks.raised, 0);
     assert_eq!(report.locks.kernel_ranges, 0);
+}
+
+/// The device below the driver's, which is on top.
+fn lower(stack: &Stack) -> PDEVICE_OBJECT {
+    // SAFETY: the devices of a started stack are alive; the reference is given back at once, for the
+    // driver's attachment keeps the device.
+    unsafe {
+        let lower = ntddk::IoGetLowerDeviceObject(stack.top());
+        ntddk::ObfDereferenceObject(lower.cast());
+        lower
+    }
+}
+
+#[test]
+fn above_a_port_driver_too_whatever_the_shape() {
+    for shape in [Shape::Class, Shape::Srb] {
+        let world = world().hba(adapter(PIECE, 5)).shape(shape);
+        let ((), report) = run(world, |stack| {
+            stack.watch(stack.top());
+            stack.watch(lower(stack));
+            for direction in BOTH {
+                // Not even the length is looked at.
+                for length in [512, 700, PIECE, 8 * PIECE] {
+                    let buffer = stack.buffer(length, 0);
+                    let request = common::transfer(stack, direction, 0x1_0000, &buffer);
+                    let done = request.no_mdl().key(3).send().wait();
+                    // A port driver's own answer: it speaks request blocks.
+                    check(shape, &done.status, &STATUS_INVALID_DEVICE_REQUEST);
+                }
+            }
+            let (came, went) = (stack.arrivals(stack.top()), stack.arrivals(lower(stack)));
+            assert_eq!((came.len(), went.len()), (8, 8));
+            for (came, went) in came.iter().zip(&went) {
+                check(shape, &went.irp, &came.irp);
+                check(shape, &(went.major, went.key), &(came.major, came.key));
+                check(shape, &went.parameters, &came.parameters);
+                check(shape, &went.routine_of, &None);
+            }
+            assert!(
+                stack.port().transfers().is_empty(),
+                "nothing was made of it"
+            );
+            if shape == Shape::Class {
+                let next = Exchange::new(stack, Direction::Write, 0, 8 * PIECE, 0, 1);
+                moves(stack, &next);
+            }
+        });
+        assert_nothing_allocated(&report);
+    }
 }

@@ -61,7 +61,8 @@ impl Facts {
     }
 }
 
-/// Reads a parent: what disk.sys refuses is refused with the same status, before anything is sent.
+/// Reads a parent: what disk.sys refuses is refused with the same status, before anything is sent. A
+/// request without an MDL goes down as it came.
 pub(super) fn read(config: &Config, facts: &Facts, terms: Terms, parent: &Irp) -> Asked {
     let Some(asked) = parent.current().read_write() else {
         return Asked::PassDown;
@@ -70,6 +71,11 @@ pub(super) fn read(config: &Config, facts: &Facts, terms: Terms, parent: &Irp) -
         // A length of 0 in a partial MDL means "the rest", and in a CDB 256 blocks.
         return Asked::Answer(STATUS_SUCCESS);
     }
+    let Some(mdl) = parent.mdl() else {
+        // An address of some process, which is not for a filter to lock: whoever is below may know
+        // what to do with it.
+        return Asked::PassDown;
+    };
     let sector = u64::from(config.sector());
     let Ok(offset) = u64::try_from(asked.byte_offset) else {
         return Asked::Answer(STATUS_INVALID_PARAMETER);
@@ -77,9 +83,9 @@ pub(super) fn read(config: &Config, facts: &Facts, terms: Terms, parent: &Irp) -
     if offset % sector != 0 || u64::from(asked.length) % sector != 0 {
         return Asked::Answer(STATUS_INVALID_PARAMETER);
     }
-    let Some(mdl) = parent.mdl().filter(|mdl| mdl.byte_count() >= asked.length) else {
+    if mdl.byte_count() < asked.length {
         return Asked::Answer(STATUS_INVALID_DEVICE_REQUEST);
-    };
+    }
     let Some(limits) = config.limits(config.sector(), terms.told) else {
         return Asked::Answer(STATUS_INVALID_DEVICE_REQUEST);
     };
