@@ -4,7 +4,7 @@ use std::{env, process::Command};
 
 use crate::run::{self, Outcome};
 
-/// The driver's scenarios that Miri runs: small ones (at most eight pieces), chosen so that together
+/// The drivers' scenarios that Miri runs: small ones (at most eight pieces), chosen so that together
 /// they reach every unsafe block of the I/O path.
 const SCENARIOS: &str = "miri_";
 
@@ -36,7 +36,20 @@ pub(crate) fn run() -> Outcome {
         SCENARIOS,
     ];
     run::check(&mut miri(&core))?;
-    run::check(&mut miri(&driver))
+    run::check(&mut miri(&driver))?;
+    for package in ["xfersplit-highest", "xfersplit-monolithic"] {
+        let scenarios = "miri_scenarios";
+        run::check(&mut miri(&[
+            "miri",
+            "test",
+            "--package",
+            package,
+            "--test",
+            scenarios,
+            SCENARIOS,
+        ]))?;
+    }
+    Ok(())
 }
 
 fn miri(arguments: &[&str]) -> Command {
