@@ -71,6 +71,12 @@ pub(super) unsafe fn probe_and_lock_noted(
     result
 }
 
+/// Whose memory was locked.
+enum Memory {
+    User,
+    Kernel,
+}
+
 /// What is to be locked.
 struct Request {
     process: ProcessId,
@@ -128,16 +134,21 @@ unsafe fn probe_and_lock(
         ))
     } else if user_mode || request.is_user(context) {
         // SAFETY: the caller's contract.
-        unsafe { lock_user(context, &request) }
+        unsafe { lock_user(context, &request) }.map(|()| Memory::User)
     } else {
         // SAFETY: as above.
         unsafe { lock_kernel(context, &request) };
-        Ok(())
+        Ok(Memory::Kernel)
     };
-    if result.is_err() {
-        context.machine.memory.user().counts.raised += 1;
+    let unprobed = !user_mode && context.frame.get().owner == Owner::Driver;
+    let counts = &mut context.machine.memory.user().counts;
+    match result {
+        Err(_) => counts.raised += 1,
+        Ok(Memory::User) if unprobed => counts.kernel_mode += 1,
+        Ok(Memory::Kernel) if unprobed => counts.kernel_ranges += 1,
+        Ok(_) => {}
     }
-    result
+    result.map(drop)
 }
 
 /// The rules about the MDL itself.
@@ -297,9 +308,6 @@ impl Request {
 unsafe fn lock_kernel(context: &Context, request: &Request) {
     if lock(&context.machine.memory.pool).is_paged(request.start) {
         request.may_be_paged_out(context);
-    }
-    if context.frame.get().owner == Owner::Driver {
-        context.machine.memory.user().counts.kernel_ranges += 1;
     }
     // SAFETY: the caller's contract.
     unsafe {

@@ -91,6 +91,9 @@ pub struct LockCounts {
     pub ranges: u64,
     /// Calls of `MmProbeAndLockPages` that raised an exception.
     pub raised: u64,
+    /// Ranges of user memory that drivers under test had locked as kernel code, without a probe:
+    /// right only for requests whose `RequestorMode` is `KernelMode`.
+    pub kernel_mode: u64,
     /// Ranges of the system's own memory that drivers under test had locked with
     /// `MmProbeAndLockPages`: a user's request has no business there.
     pub kernel_ranges: u64,
