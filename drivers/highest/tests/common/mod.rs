@@ -93,6 +93,10 @@ pub(crate) fn run<T: Send>(world: World, scenario: impl FnOnce(&Stack) -> T + Se
         "every request comes back once"
     );
     assert_eq!(report.locks.pages, 0, "no page stays locked");
+    assert_eq!(
+        report.locks.kernel_mode, 0,
+        "every page of a user's is probed in the user's mode"
+    );
     (value, report)
 }
 
