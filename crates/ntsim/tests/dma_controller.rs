@@ -4,6 +4,7 @@ mod dma_support;
 
 use std::ffi::c_void;
 use std::ptr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -36,7 +37,7 @@ struct Bench {
     bus: Bus,
     registers: *mut u8,
     interrupt: PKINTERRUPT,
-    line: Arc<Line>,
+    line: Rc<Line>,
     adapter: Adapter,
 }
 
@@ -106,7 +107,7 @@ impl Bench {
             bus,
             registers,
             interrupt: ptr::null_mut(),
-            line: Arc::new(Line {
+            line: Rc::new(Line {
                 registers,
                 called: AtomicU32::new(0),
                 served: AtomicU32::new(0),
@@ -127,7 +128,7 @@ impl Bench {
 
     fn connect(&mut self) {
         let resources = Bus::resources();
-        let context: *mut c_void = Arc::as_ptr(&self.line).cast_mut().cast();
+        let context: *mut c_void = Rc::as_ptr(&self.line).cast_mut().cast();
         // SAFETY: PASSIVE_LEVEL; the line outlives the interrupt object.
         let status = unsafe {
             ntddk::IoConnectInterrupt(

@@ -369,32 +369,39 @@ impl Locked {
         self.base.wrapping_byte_add(self.offset + at)
     }
 
-    /// The page of byte `at`, and its place there.
-    fn place(&self, at: usize) -> *mut u8 {
-        let at = self.offset + at;
-        let page = memory::with_frames(|frames| frames.page(self.pfns[at / PAGE]));
-        page.expect("RAM").wrapping_add(at % PAGE)
-    }
-
-    /// Writes a byte.
-    pub(crate) fn set(&self, at: usize, byte: u8) {
-        // SAFETY: a byte of the buffer's.
-        unsafe { self.place(at).write(byte) };
-    }
-
     /// Fills it so that no two neighbours are equal.
     pub(crate) fn fill(&self, salt: usize) {
-        for at in 0..self.length {
-            self.set(at, (at.wrapping_mul(31) + at / 251 + salt) as u8);
-        }
+        let bytes: Vec<u8> = (0..self.length)
+            .map(|at| (at.wrapping_mul(31) + at / 251 + salt) as u8)
+            .collect();
+        self.each_page(|done, start, length| {
+            let from = bytes[done..].as_ptr();
+            // SAFETY: bytes of the buffer's, and of the vector's.
+            unsafe { start.copy_from_nonoverlapping(from, length) };
+        });
     }
 
     /// All bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        // SAFETY: bytes of the buffer's.
-        (0..self.length)
-            .map(|at| unsafe { self.place(at).read() })
-            .collect()
+        let mut bytes = vec![0; self.length];
+        self.each_page(|done, start, length| {
+            let to = bytes[done..].as_mut_ptr();
+            // SAFETY: bytes of the buffer's, and of the vector's.
+            unsafe { start.copy_to_nonoverlapping(to, length) };
+        });
+        bytes
+    }
+
+    /// Calls `each` with the offset in the buffer, the first byte and the length of each page's part.
+    fn each_page(&self, mut each: impl FnMut(usize, *mut u8, usize)) {
+        let mut done = 0;
+        while done < self.length {
+            let at = self.offset + done;
+            let length = (PAGE - at % PAGE).min(self.length - done);
+            let page = memory::with_frames(|frames| frames.page(self.pfns[at / PAGE]));
+            each(done, page.expect("RAM").wrapping_add(at % PAGE), length);
+            done += length;
+        }
     }
 }
 
