@@ -6,12 +6,16 @@ mod common;
 #[path = "common/paired.rs"]
 mod paired;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use common::{check, logged, run};
 use ntsim::abi::{
     SRB_STATUS_BUSY, SRB_STATUS_ERROR, SRB_STATUS_INVALID_REQUEST, SRB_STATUS_SUCCESS,
     STATUS_BUFFER_OVERFLOW, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_DEVICE_REQUEST,
     STATUS_IO_DEVICE_ERROR, STATUS_IO_TIMEOUT, STATUS_REVISION_MISMATCH,
 };
+use ntsim::machine::{self, AllocationKind};
 use ntsim::port::{Hba, Paired, PortLimits, Reply, Timing};
 use ntsim::{Report, Stack, World};
 use paired::{PLACES, Place, SECOND, listening, registers};
@@ -104,10 +108,13 @@ fn failures() -> Vec<Reply> {
         (0, SRB_STATUS_ERROR),
         (0, 0),
     ];
-    statuses
+    let nothing = statuses.map(|(status, srb_status)| Reply::Failed { status, srb_status });
+    // An answer that is there all the same is none either.
+    let failed = statuses
         .into_iter()
-        .map(|(status, srb_status)| Reply::Failed { status, srb_status })
-        .collect()
+        .filter(|&(status, _)| status.cast_unsigned() >= 0x8000_0000);
+    let all_of_it = failed.map(|(status, srb_status)| Reply::Statuses { status, srb_status });
+    nothing.into_iter().chain(all_of_it).collect()
 }
 
 #[test]
@@ -156,6 +163,21 @@ fn no_nonsense_is_believed_later() {
 }
 
 #[test]
+fn a_port_that_does_not_wait_is_not_asked_for_ever() {
+    // It answers at once and always calls its limits the same generation: there is nothing to wait
+    // for.
+    for place in PLACES {
+        let world = nonsense(place, Reply::Generation(7), Timing::Prompt);
+        run(world, |stack| {
+            check(place, &widest(place, stack), &1);
+            stack.pass(60 * SECOND);
+            check(place, &stack.port().paired_counts().asked, &2);
+            check(place, &widest(place, stack), &1);
+        });
+    }
+}
+
+#[test]
 fn who_answered_nonsense_is_asked_again_when_the_device_starts_again() {
     let place = Place::Class;
     run(
@@ -169,6 +191,42 @@ fn who_answered_nonsense_is_asked_again_when_the_device_starts_again() {
             assert_eq!(widest(place, stack), 1);
         },
     );
+}
+
+#[test]
+fn without_memory_to_ask_the_disk_works_without_an_answer() {
+    // Each allocation of the start fails once, those for the question among them.
+    let place = Place::Class;
+    let mut unasked = 0;
+    for victim in 0.. {
+        let counted = AtomicU64::new(0);
+        let struck = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&struck);
+        let world = nonsense(place, Reply::Honest, Timing::Prompt).prepare(move |_| {
+            machine::with(|machine| {
+                machine.fail_allocations(Some(Box::new(move |request| {
+                    // Framework objects are what the device itself is made of.
+                    let ours = request.kind != AllocationKind::Framework;
+                    let strikes = ours && counted.fetch_add(1, Ordering::Relaxed) == victim;
+                    seen.fetch_or(strikes, Ordering::Relaxed);
+                    strikes
+                })));
+            });
+        });
+        let (asked, _) = run(world, |stack| {
+            stack.machine().fail_allocations(None);
+            let asked = stack.port().paired_counts().asked;
+            if asked == 0 {
+                assert_ignored(place, stack);
+            }
+            asked
+        });
+        unasked += u32::from(asked == 0);
+        if !struck.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    assert!(unasked >= 3, "an IRP, an MDL, the memory around them");
 }
 
 /// How long the stack took to start.

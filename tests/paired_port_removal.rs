@@ -8,7 +8,8 @@ mod paired;
 
 use common::{Exchange, PAGE, run};
 use ntsim::Clock;
-use ntsim::port::{Completion, Direction, Hba, Paired, PairedCounts, Timing};
+use ntsim::abi::STATUS_NOT_SUPPORTED;
+use ntsim::port::{AdapterReply, Completion, Direction, Hba, Paired, PairedCounts, Timing};
 use ntsim::world::Stack;
 use paired::{PLACES, Place, SECOND, listening, registers};
 
@@ -94,6 +95,23 @@ fn stopped_and_started_with_a_question_that_waits() {
 }
 
 #[test]
+fn a_device_that_passes_everything_through_takes_its_question_along() {
+    // The adapter says nothing of itself, so there is no engine; the port was asked all the same.
+    for surprise in [false, true] {
+        let hba = Hba::unlimited()
+            .paired(offer())
+            .adapter_reply(AdapterReply::Refused(STATUS_NOT_SUPPORTED));
+        run(Place::Class.asking(hba), |stack| {
+            if surprise {
+                stack.surprise_remove().expect("nobody may refuse");
+            }
+            stack.remove().expect("the device can be removed");
+            assert_over(&stack.port().paired_counts());
+        });
+    }
+}
+
+#[test]
 fn every_question_comes_back_when_an_answer_is_slow() {
     for timing in [
         Timing::Never,
@@ -163,6 +181,31 @@ fn changes_meet_the_end_of_the_device() {
     for seed in 0..40 {
         for pause in [0, 300, 600_000, 1_200_000] {
             race(Clock::Deterministic { seed }, seed % 2 == 0, pause);
+        }
+    }
+}
+
+/// The end of the device comes at the moment when the pause between two questions is over.
+fn at_the_end_of_the_pause(clock: Clock, early: u64) {
+    run(Place::Class.paired(offer()).clock(clock), move |stack| {
+        listening(stack);
+        stack.port().change_port_limits(registers(4));
+        stack.pass(SECOND / 10 - early);
+        stack.remove().expect("the device can be removed");
+        assert_over(&stack.port().paired_counts());
+    });
+}
+
+#[test]
+fn the_next_question_meets_the_end_of_the_device() {
+    for seed in 0..50 {
+        for early in [0, 1, 10, 100] {
+            at_the_end_of_the_pause(Clock::Deterministic { seed }, early);
+            let clock = Clock::Threads {
+                processors: 2,
+                seed,
+            };
+            at_the_end_of_the_pause(clock, early);
         }
     }
 }

@@ -257,5 +257,9 @@ fn each_kind_of_nonsense_is_told_as_set_up() {
     ] {
         let odd = answer(Reply::Failed { status, srb_status });
         assert_eq!(odd.statuses(), (status, srb_status));
+        assert_eq!(odd.words[10], 0, "nothing is told");
+        let odd = answer(Reply::Statuses { status, srb_status });
+        assert_eq!(odd.statuses(), (status, srb_status));
+        assert_eq!(odd.words[10], FIVE.registers, "all of it is");
     }
 }

@@ -144,7 +144,7 @@ impl Agreement {
         self.counts.answered += 1;
         block.answer(self.generation, self.told);
         match self.reply {
-            Reply::Honest => {}
+            Reply::Honest | Reply::Statuses { .. } => {}
             Reply::HeaderLength(value) => block.set(at::HEADER_LENGTH, value),
             Reply::Signature(value) => block.0[at::SIGNATURE..][..8].copy_from_slice(&value),
             Reply::ControlCode(value) => block.set(at::CONTROL_CODE, value),
@@ -161,7 +161,13 @@ impl Agreement {
             }
         }
         request.reply = block.0.to_vec();
-        request.effect = Effect::SUCCESS;
+        request.effect = match self.reply {
+            Reply::Statuses { status, srb_status } => Effect {
+                moved: Effect::SUCCESS.moved,
+                ..failed(srb_status, status)
+            },
+            _ => Effect::SUCCESS,
+        };
     }
 }
 

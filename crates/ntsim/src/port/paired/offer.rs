@@ -80,6 +80,13 @@ pub enum Reply {
     Values(PortLimits),
     /// The right bytes, with another `Information`.
     Information(u64),
+    /// The right bytes, with these statuses.
+    Statuses {
+        /// `IoStatus.Status`.
+        status: NTSTATUS,
+        /// `SrbStatus`.
+        srb_status: u32,
+    },
     /// Nothing, and these statuses, however little they have to do with each other.
     Failed {
         /// `IoStatus.Status`.
