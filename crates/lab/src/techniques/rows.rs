@@ -125,10 +125,16 @@ pub const TECHNIQUES: &[Technique] = &[
             at("drivers/highest/src/lock.rs", "lock"),
             at("drivers/highest/src/lock.rs", "prepare_for_reuse"),
         ],
-        tests: &[at(
-            "drivers/highest/tests/lock_limit.rs",
-            "one_page_is_enough_for_a_mebibyte",
-        )],
+        tests: &[
+            at(
+                "drivers/highest/tests/sequence.rs",
+                "one_mdl_for_portions_of_one_size",
+            ),
+            at(
+                "drivers/highest/tests/lock_limit.rs",
+                "one_page_is_enough_for_a_mebibyte",
+            ),
+        ],
         show: highest::portions,
     },
     Technique {
@@ -137,8 +143,8 @@ pub const TECHNIQUES: &[Technique] = &[
         asks: "IoFreeMdl and IoAllocateMdl where the MDL has no room for the next portion; in the end both go",
         code: &[at("drivers/highest/src/lock.rs", "describe")],
         tests: &[at(
-            "drivers/highest/tests/low_resources.rs",
-            "a_smaller_mdl_where_a_large_one_is_not_to_be_had",
+            "drivers/highest/tests/sequence.rs",
+            "an_mdl_that_is_too_small_for_the_next_portion_is_freed",
         )],
         show: highest::larger_mdl,
     },
@@ -150,10 +156,16 @@ pub const TECHNIQUES: &[Technique] = &[
             at("drivers/highest/src/carry/synchronous.rs", "carry"),
             at("drivers/highest/src/portion.rs", "next"),
         ],
-        tests: &[at(
-            "drivers/highest/tests/every_byte_arrives.rs",
-            "random_worlds",
-        )],
+        tests: &[
+            at(
+                "drivers/highest/tests/sequence.rs",
+                "the_loop_of_synchronous_requests",
+            ),
+            at(
+                "drivers/highest/tests/every_byte_arrives.rs",
+                "random_worlds",
+            ),
+        ],
         show: highest::loop_of_irps,
     },
     Technique {
@@ -162,8 +174,8 @@ pub const TECHNIQUES: &[Technique] = &[
         asks: "KeWaitForSingleObject for the event of the partial-transfer IRP, if lower drivers return STATUS_PENDING",
         code: &[at("drivers/highest/src/carry/synchronous.rs", "carry")],
         tests: &[at(
-            "drivers/highest/tests/errors_from_below.rs",
-            "every_failure_at_every_portion",
+            "drivers/highest/tests/waits.rs",
+            "every_mixture_of_answers",
         )],
         show: highest::waits,
     },
@@ -403,6 +415,26 @@ pub const TECHNIQUES: &[Technique] = &[
             "its_data_is_part_of_the_parents_buffer",
         )],
         show: pieces::data_buffer,
+    },
+    Technique {
+        document: Class,
+        name: "IoCompletion routine",
+        asks: "It is set before IoCallDriver, and gives the IRP and the request block of its piece back",
+        code: &[
+            at("crates/wdm/src/irp.rs", "send"),
+            at("src/split/completion.rs", "piece_done"),
+        ],
+        tests: &[
+            at(
+                "tests/bounded_stack.rs",
+                "a_hundred_thousand_inline_completions",
+            ),
+            at(
+                "tests/nothing_is_allocated.rs",
+                "with_every_kind_of_trouble",
+            ),
+        ],
+        show: pieces::irps,
     },
     Technique {
         document: Class,
