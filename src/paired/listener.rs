@@ -15,7 +15,10 @@ use core::{
 };
 
 use wdk_sys::{NTSTATUS, PDEVICE_OBJECT, PIRP, PKDPC, PVOID, STATUS_MORE_PROCESSING_REQUIRED};
-use xfersplit_core::paired::{Answer, CONTROL_CODE, LENGTH, Nonsense, answer, question};
+use xfersplit_core::{
+    paired::{Answer, CONTROL_CODE, LENGTH, Nonsense, answer, question},
+    recall::Recall,
+};
 
 use super::Paired;
 use crate::{
@@ -42,11 +45,6 @@ const START_WAITS_MS: u32 = 2 * ANSWER_SECONDS * 1000;
 /// time costs no more than a few questions a second.
 const PAUSE_MS: u32 = 100;
 
-/// No more questions.
-const CLOSED: u32 = 1;
-/// Somebody is between preparing the IRP and having sent it.
-const SENDER: u32 = 2;
-
 /// The question on its way. Lives in nonpaged pool from the first start until the device's cleanup.
 pub(super) struct Listener {
     lower: PDEVICE_OBJECT,
@@ -60,8 +58,8 @@ pub(super) struct Listener {
     generation: AtomicU32,
     /// A question is below, or will be after the pause. It holds a rundown reference.
     asking: AtomicBool,
-    /// [`CLOSED`], and how many times [`SENDER`].
-    state: AtomicU32,
+    /// Whether it may be sent, and who cancels it.
+    recall: Recall,
     /// The first answer is here.
     answered: Event,
     pause: Timer,
@@ -118,12 +116,12 @@ pub(crate) fn close(paired: &Paired) {
     let Some(listener) = paired.listener() else {
         return;
     };
-    let before = listener.state.fetch_or(CLOSED, Ordering::AcqRel);
+    // Below, or at rest for good: whoever wants to send it again is told that it must not.
+    if listener.recall.close() {
+        listener.irp.cancel();
+    }
     if listener.pause.cancel() {
         stop(listener);
-    } else if before & !CLOSED == 0 {
-        // Below, or at rest for good: whoever wants to send it again sees that it must not.
-        listener.irp.cancel();
     }
 }
 
@@ -181,7 +179,7 @@ unsafe fn build(
         mdl,
         generation: AtomicU32::new(0),
         asking: AtomicBool::new(false),
-        state: AtomicU32::new(0),
+        recall: Recall::new(),
         answered: Event::default(),
         pause: Timer::default(),
         again: Dpc::default(),
@@ -208,7 +206,7 @@ unsafe fn build(
 
 /// Sends the question. The caller holds the question's rundown reference, and gives it away.
 fn send(listener: Pooled<Listener>) {
-    if listener.state.fetch_add(SENDER, Ordering::AcqRel) & CLOSED != 0 {
+    if !listener.recall.begin() {
         stop(listener);
         return;
     }
@@ -237,9 +235,7 @@ fn send(listener: Pooled<Listener>) {
     // SAFETY: the question is at rest; the listener lives until the rundown reference that this
     // question holds is given back, in `stop`.
     let _status_comes_with_the_completion = unsafe { listener.irp.send(listener.lower, &request) };
-    let before = listener.state.fetch_sub(SENDER, Ordering::AcqRel);
-    if before == CLOSED | SENDER {
-        // Closed while it was being sent: `close` left this to us.
+    if listener.recall.sent() {
         listener.irp.cancel();
     }
     listener.rundown().release();
@@ -281,7 +277,7 @@ impl Listener {
     /// Takes an answer in; whether there is a next question.
     fn hear(&self, status: NTSTATUS, information: u64) -> bool {
         if !succeeded(status) {
-            if self.state.load(Ordering::Acquire) & CLOSED == 0 {
+            if !self.recall.is_closed() {
                 wdk::println!("xfersplit: the paired port driver answers {status:#010X}");
             }
             return false;

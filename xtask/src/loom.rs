@@ -1,4 +1,4 @@
-//! The pump's counting scheme under loom.
+//! The core's schemes of atomics under loom.
 
 use crate::run::{self, Outcome};
 
@@ -12,6 +12,8 @@ pub(crate) fn run() -> Outcome {
         "xfersplit-core",
         "--test",
         "loom_pump",
+        "--test",
+        "loom_recall",
     ];
     run::check(
         run::cargo(None, &tests)

@@ -16,6 +16,7 @@
 //! - [`cdb`]: which blocks a command block asks for, and the same block rewritten for a piece;
 //! - [`plan`] (with [`page`]): where the request is cut;
 //! - [`pump`]: who may issue pieces now, and who completes the request;
+//! - [`recall`]: who cancels a request that is sent again and again;
 //! - [`srb`], [`status`], [`sense`], [`verdict`]: what the end of one piece means;
 //! - [`ladder`]: smaller and smaller tries for a piece the lower driver had no resources for;
 //! - [`outcome`]: what the ends of all pieces together mean for the request.
@@ -35,6 +36,7 @@ pub mod page;
 pub mod paired;
 pub mod plan;
 pub mod pump;
+pub mod recall;
 pub mod sense;
 pub mod settings;
 pub mod srb;
