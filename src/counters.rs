@@ -1,25 +1,9 @@
 //! What a device has done, for the line it writes when it goes.
 
-use core::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-};
-
 use wdk_sys::NTSTATUS;
+use xfersplit_wdm::counters;
 
 use crate::wdm::succeeded;
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident = $text:literal),* $(,)?) => {
-        /// One thing that is counted.
-        #[derive(Clone, Copy, Debug)]
-        pub(crate) enum Counter {
-            $($(#[$doc])* $name),*
-        }
-
-        const NAMES: &[&str] = &[$($text),*];
-    };
-}
 
 counters! {
     /// Requests handed down untouched.
@@ -67,19 +51,6 @@ impl Counter {
     }
 }
 
-/// One device's counters. Relaxed: they order nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Counters([AtomicU64; NAMES.len()]);
-
-impl Counters {
-    /// Counts one; how many there were before.
-    pub(crate) fn add(&self, counter: Counter) -> u64 {
-        self.0
-            .get(counter as usize)
-            .map_or(0, |value| value.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
 impl Counters {
     /// Counts a request that goes beyond the adapter's limits, and says so the first time.
     pub(crate) fn note_overstretched(&self) {
@@ -87,24 +58,6 @@ impl Counters {
             wdk::println!(
                 "xfersplit: the adapter's limits leave no legal split; sending what Windows would"
             );
-        }
-    }
-}
-
-impl fmt::Display for Counters {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut between = "";
-        for (name, value) in NAMES.iter().zip(&self.0) {
-            let value = value.load(Ordering::Relaxed);
-            if value != 0 {
-                write!(out, "{between}{value} {name}")?;
-                between = ", ";
-            }
-        }
-        if between.is_empty() {
-            out.write_str("nothing")
-        } else {
-            Ok(())
         }
     }
 }

@@ -6,10 +6,10 @@ use core::{
 };
 
 use wdk_sys::{
-    _WDF_REMOVE_LOCK_OPTIONS_FLAGS, BOOLEAN, IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_SCSI,
-    IRP_MJ_WRITE, NTSTATUS, PDEVICE_OBJECT, PIRP, PWDFDEVICE_INIT, STATUS_SUCCESS,
-    WDF_PNPPOWER_EVENT_CALLBACKS, WDF_REMOVE_LOCK_OPTIONS, WDF_SPECIAL_FILE_TYPE, WDFCMRESLIST,
-    WDFDEVICE, WDFDRIVER, WDFOBJECT, call_unsafe_wdf_function_binding,
+    BOOLEAN, IRP_MJ_DEVICE_CONTROL, IRP_MJ_READ, IRP_MJ_SCSI, IRP_MJ_WRITE, NTSTATUS,
+    PDEVICE_OBJECT, PWDFDEVICE_INIT, STATUS_SUCCESS, WDF_PNPPOWER_EVENT_CALLBACKS,
+    WDF_SPECIAL_FILE_TYPE, WDFCMRESLIST, WDFDEVICE, WDFDRIVER, WDFOBJECT,
+    call_unsafe_wdf_function_binding,
 };
 
 use xfersplit_core::{advertise::Advertised, settings::Settings};
@@ -22,8 +22,8 @@ use crate::{
     settings,
     split::{self, Engine, Pooled},
     start::{self, Report, Unsuitable},
-    wdf::{self, ContextType},
-    wdm::{irp, rundown::Rundown, succeeded},
+    wdf::{self, ContextType, device::DeviceInit},
+    wdm::{irp, rundown::Rundown},
 };
 
 /// The framework's context of the device. It is complete before `EvtDriverDeviceAdd` returns, for
@@ -119,74 +119,31 @@ impl Device {
 /// # Safety
 /// The framework's own handles.
 pub(crate) unsafe fn add(_driver: WDFDRIVER, init: PWDFDEVICE_INIT) -> NTSTATUS {
-    let mut init = init;
-    // SAFETY: `init` is the framework's, not used up yet. The same for the calls that follow.
-    unsafe { call_unsafe_wdf_function_binding!(WdfFdoInitSetFilter, init) };
-    let mut lock = WDF_REMOVE_LOCK_OPTIONS {
-        Size: wdf::size::<WDF_REMOVE_LOCK_OPTIONS>(),
-        // The class driver forwards REMOVE before it has drained its own requests, so late ones
-        // reach our device object while the framework is taking the device apart.
-        Flags: _WDF_REMOVE_LOCK_OPTIONS_FLAGS::WDF_REMOVE_LOCK_OPTION_ACQUIRE_FOR_IO as u32,
-    };
-    // SAFETY: as above.
-    unsafe {
-        call_unsafe_wdf_function_binding!(WdfDeviceInitSetRemoveLockOptions, init, &raw mut lock);
-    };
-    let mut callbacks = WDF_PNPPOWER_EVENT_CALLBACKS {
-        Size: wdf::size::<WDF_PNPPOWER_EVENT_CALLBACKS>(),
+    // SAFETY: the caller's contract.
+    let mut init = unsafe { DeviceInit::new(init) };
+    // SAFETY: the framework's, not used up yet.
+    unsafe { call_unsafe_wdf_function_binding!(WdfFdoInitSetFilter, init.as_ptr()) };
+    init.lock_for_io();
+    init.pnp_power(WDF_PNPPOWER_EVENT_CALLBACKS {
         EvtDevicePrepareHardware: Some(evt_prepare_hardware),
         EvtDeviceSurpriseRemoval: Some(evt_surprise_removal),
         EvtDeviceUsageNotification: Some(evt_usage_notification),
         ..Default::default()
-    };
-    // SAFETY: as above.
-    unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDeviceInitSetPnpPowerEventCallbacks,
-            init,
-            &raw mut callbacks
-        );
-    };
-    let callbacks = [
-        (IRP_MJ_READ, dispatch_read_write as Preprocess),
-        (IRP_MJ_WRITE, dispatch_read_write),
-        (IRP_MJ_SCSI, dispatch_read_write),
-        (IRP_MJ_DEVICE_CONTROL, dispatch_device_control),
-    ];
-    for (major, callback) in callbacks {
-        // Preprocessing, not a queue: a queue would allocate a request object for every IRP, and
-        // fail the IRP where it can't (KMDF fxpkgio.cpp).
-        // SAFETY: as above; no minor functions are named, so all of them are meant.
-        let status = unsafe {
-            call_unsafe_wdf_function_binding!(
-                WdfDeviceInitAssignWdmIrpPreprocessCallback,
-                init,
-                Some(callback),
-                major as u8,
-                ptr::null_mut(),
-                0
-            )
-        };
-        if !succeeded(status) {
-            return status;
-        }
-    }
-    let mut attributes = wdf::attributes(&CONTEXT, Some(evt_cleanup));
-    let mut handle: WDFDEVICE = ptr::null_mut();
-    // SAFETY: as above; on success the framework takes `init`.
-    let status = unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDeviceCreate,
-            &raw mut init,
-            &raw mut attributes,
-            &raw mut handle
-        )
-    };
-    if succeeded(status) {
+    });
+    match create(init) {
         // SAFETY: just made, with our context.
-        unsafe { initialise(handle) };
+        Ok(handle) => unsafe { initialise(handle) },
+        Err(status) => return status,
     }
-    status
+    STATUS_SUCCESS
+}
+
+fn create(mut init: DeviceInit) -> Result<WDFDEVICE, NTSTATUS> {
+    for major in [IRP_MJ_READ, IRP_MJ_WRITE, IRP_MJ_SCSI] {
+        init.preprocess(major, dispatch_read_write)?;
+    }
+    init.preprocess(IRP_MJ_DEVICE_CONTROL, dispatch_device_control)?;
+    init.create(&CONTEXT, Some(evt_cleanup))
 }
 
 /// # Safety
@@ -318,9 +275,6 @@ unsafe extern "C" fn evt_usage_notification(
         device.note_stands_aside();
     }
 }
-
-/// What the framework calls before it looks at a request itself.
-type Preprocess = unsafe extern "C" fn(WDFDEVICE, PIRP) -> NTSTATUS;
 
 /// The device has gone. The framework tells the drivers below only after this returns.
 unsafe extern "C" fn evt_surprise_removal(device: WDFDEVICE) {

@@ -1,14 +1,8 @@
 //! The driver as a whole: `DriverEntry` and what the framework calls for it.
 
-use wdk_sys::{
-    NTSTATUS, PCUNICODE_STRING, PDRIVER_OBJECT, PWDFDEVICE_INIT, WDF_DRIVER_CONFIG, WDF_NO_HANDLE,
-    WDF_NO_OBJECT_ATTRIBUTES, WDFDRIVER, call_unsafe_wdf_function_binding,
-};
+use wdk_sys::{NTSTATUS, PCUNICODE_STRING, PDRIVER_OBJECT, PWDFDEVICE_INIT, WDFDRIVER};
 
-use crate::{
-    device, wdf,
-    wdm::{self, memory::Tag},
-};
+use crate::{device, wdf, wdm::memory::Tag};
 
 /// The driver's pool tag, `xfsp` as tools show it.
 pub(crate) const TAG: Tag = Tag::new(*b"xfsp");
@@ -26,24 +20,8 @@ pub unsafe extern "system" fn driver_entry(
     driver: PDRIVER_OBJECT,
     registry_path: PCUNICODE_STRING,
 ) -> NTSTATUS {
-    let mut config = WDF_DRIVER_CONFIG {
-        Size: wdf::size::<WDF_DRIVER_CONFIG>(),
-        EvtDriverDeviceAdd: Some(evt_device_add),
-        EvtDriverUnload: Some(evt_driver_unload),
-        DriverPoolTag: TAG.value(),
-        ..Default::default()
-    };
-    // SAFETY: both arguments are what this function was called with; the configuration is complete.
-    unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDriverCreate,
-            driver,
-            registry_path,
-            WDF_NO_OBJECT_ATTRIBUTES,
-            &raw mut config,
-            WDF_NO_HANDLE.cast::<WDFDRIVER>()
-        )
-    }
+    // SAFETY: both arguments are what this function was called with.
+    unsafe { wdf::driver::create(driver, registry_path, Some(evt_device_add), TAG) }
 }
 
 /// A disk has appeared. Any failure here leaves the disk without the filter, never without service:
@@ -51,10 +29,4 @@ pub unsafe extern "system" fn driver_entry(
 unsafe extern "C" fn evt_device_add(driver: WDFDRIVER, init: PWDFDEVICE_INIT) -> NTSTATUS {
     // SAFETY: the framework's own handles, valid for this call.
     unsafe { device::add(driver, init) }
-}
-
-/// The last device is gone. A DPC that had just finished its work may still be on its last
-/// instruction on another processor.
-unsafe extern "C" fn evt_driver_unload(_driver: WDFDRIVER) {
-    wdm::dpc::flush();
 }

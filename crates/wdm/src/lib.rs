@@ -13,6 +13,7 @@
 #![no_std]
 #![deny(clippy::multiple_unsafe_ops_per_block)]
 
+pub mod counters;
 pub mod dpc;
 pub mod event;
 pub mod irp;

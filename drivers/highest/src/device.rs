@@ -1,19 +1,14 @@
 //! The device: made in `EvtDriverDeviceAdd`, asked for its sectors at start, taken down last.
 
-use core::{
-    ptr,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
-};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use wdk_sys::{
-    _WDF_DEVICE_IO_TYPE, _WDF_REMOVE_LOCK_OPTIONS_FLAGS, IRP_MJ_READ, IRP_MJ_WRITE, NTSTATUS,
-    PDEVICE_OBJECT, PWDFDEVICE_INIT, STATUS_SUCCESS, WDF_PNPPOWER_EVENT_CALLBACKS,
-    WDF_REMOVE_LOCK_OPTIONS, WDFCMRESLIST, WDFDEVICE, WDFOBJECT, call_unsafe_wdf_function_binding,
+    _WDF_DEVICE_IO_TYPE, IRP_MJ_READ, IRP_MJ_WRITE, NTSTATUS, PDEVICE_OBJECT, PWDFDEVICE_INIT,
+    STATUS_SUCCESS, WDF_PNPPOWER_EVENT_CALLBACKS, WDFCMRESLIST, WDFDEVICE, WDFOBJECT,
 };
 use xfersplit_wdm::{
     rundown::Rundown,
-    succeeded,
-    wdf::{self, ContextType},
+    wdf::{self, ContextType, device::DeviceInit},
 };
 
 use crate::{
@@ -72,74 +67,31 @@ impl Device {
 /// # Safety
 /// The framework's own handle.
 pub(crate) unsafe fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
-    let mut init = init;
+    // SAFETY: the caller's contract.
+    let init = unsafe { DeviceInit::new(init) };
+    match create(init) {
+        // SAFETY: just made, with our context.
+        Ok(handle) => unsafe { initialise(handle) },
+        Err(status) => return status,
+    }
+    STATUS_SUCCESS
+}
+
+fn create(mut init: DeviceInit) -> Result<WDFDEVICE, NTSTATUS> {
     // Neither DO_DIRECT_IO nor DO_BUFFERED_IO: the I/O manager locks and copies nothing, and a
     // user's buffer arrives as the bare address that it is (Irp->UserBuffer).
-    // SAFETY: `init` is the framework's, not used up yet. The same for the calls that follow.
-    unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDeviceInitSetIoType,
-            init,
-            _WDF_DEVICE_IO_TYPE::WdfDeviceIoNeither
-        );
-    };
-    let mut lock = WDF_REMOVE_LOCK_OPTIONS {
-        Size: wdf::size::<WDF_REMOVE_LOCK_OPTIONS>(),
-        // The framework answers what comes after REMOVE, when there is no context left to ask.
-        Flags: _WDF_REMOVE_LOCK_OPTIONS_FLAGS::WDF_REMOVE_LOCK_OPTION_ACQUIRE_FOR_IO as u32,
-    };
-    // SAFETY: as above.
-    unsafe {
-        call_unsafe_wdf_function_binding!(WdfDeviceInitSetRemoveLockOptions, init, &raw mut lock);
-    };
-    let mut callbacks = WDF_PNPPOWER_EVENT_CALLBACKS {
-        Size: wdf::size::<WDF_PNPPOWER_EVENT_CALLBACKS>(),
+    init.io_type(_WDF_DEVICE_IO_TYPE::WdfDeviceIoNeither);
+    init.lock_for_io();
+    init.pnp_power(WDF_PNPPOWER_EVENT_CALLBACKS {
         EvtDevicePrepareHardware: Some(evt_prepare_hardware),
         EvtDeviceSurpriseRemoval: Some(evt_surprise_removal),
         ..Default::default()
-    };
-    // SAFETY: as above.
-    unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDeviceInitSetPnpPowerEventCallbacks,
-            init,
-            &raw mut callbacks
-        );
-    };
+    });
     for major in [IRP_MJ_READ, IRP_MJ_WRITE] {
-        // Preprocessing, not a queue: a queue may hand a request over in another thread, and then
-        // the user's addresses mean nothing any more.
-        // SAFETY: as above; no minor functions are named, so all of them are meant.
-        let status = unsafe {
-            call_unsafe_wdf_function_binding!(
-                WdfDeviceInitAssignWdmIrpPreprocessCallback,
-                init,
-                Some(dispatch_read_write),
-                major as u8,
-                ptr::null_mut(),
-                0
-            )
-        };
-        if !succeeded(status) {
-            return status;
-        }
+        // In the sender's own thread: in another one the user's addresses mean nothing any more.
+        init.preprocess(major, dispatch_read_write)?;
     }
-    let mut attributes = wdf::attributes(&CONTEXT, Some(evt_cleanup));
-    let mut handle: WDFDEVICE = ptr::null_mut();
-    // SAFETY: as above; on success the framework takes `init`.
-    let status = unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDeviceCreate,
-            &raw mut init,
-            &raw mut attributes,
-            &raw mut handle
-        )
-    };
-    if succeeded(status) {
-        // SAFETY: just made, with our context.
-        unsafe { initialise(handle) };
-    }
-    status
+    init.create(&CONTEXT, Some(evt_cleanup))
 }
 
 /// # Safety

@@ -1,21 +1,6 @@
 //! What a device has done, for the line it writes when it goes.
 
-use core::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-};
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident = $text:literal),* $(,)?) => {
-        /// One thing that is counted.
-        #[derive(Clone, Copy, Debug)]
-        pub(crate) enum Counter {
-            $($(#[$doc])* $name),*
-        }
-
-        const NAMES: &[&str] = &[$($text),*];
-    };
-}
+use xfersplit_wdm::counters;
 
 counters! {
     /// Requests that came to an end with success.
@@ -38,35 +23,4 @@ counters! {
     Removed = "removed",
     /// Operations that the controller was made to stop.
     Resets = "resets",
-}
-
-/// One device's counters. Relaxed: they order nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Counters([AtomicU64; NAMES.len()]);
-
-impl Counters {
-    /// Counts one.
-    pub(crate) fn add(&self, counter: Counter) {
-        if let Some(value) = self.0.get(counter as usize) {
-            value.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl fmt::Display for Counters {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut between = "";
-        for (name, value) in NAMES.iter().zip(&self.0) {
-            let value = value.load(Ordering::Relaxed);
-            if value != 0 {
-                write!(out, "{between}{value} {name}")?;
-                between = ", ";
-            }
-        }
-        if between.is_empty() {
-            out.write_str("nothing")
-        } else {
-            Ok(())
-        }
-    }
 }

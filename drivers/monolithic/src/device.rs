@@ -5,17 +5,12 @@
 //! callbacks of self-managed I/O: started and resumed after D0 is entered, suspended before it is
 //! left, flushed when the device is gone.
 
-use core::ptr;
-
 use wdk_sys::{
-    _WDF_DEVICE_IO_TYPE, _WDF_REMOVE_LOCK_OPTIONS_FLAGS, FILE_DEVICE_DISK, IRP_MJ_READ,
-    IRP_MJ_WRITE, NTSTATUS, PWDFDEVICE_INIT, STATUS_SUCCESS, WDF_PNPPOWER_EVENT_CALLBACKS,
-    WDF_REMOVE_LOCK_OPTIONS, WDFCMRESLIST, WDFDEVICE, WDFOBJECT, call_unsafe_wdf_function_binding,
+    _WDF_DEVICE_IO_TYPE, FILE_DEVICE_DISK, IRP_MJ_READ, IRP_MJ_WRITE, NTSTATUS, PWDFDEVICE_INIT,
+    STATUS_SUCCESS, WDF_PNPPOWER_EVENT_CALLBACKS, WDFCMRESLIST, WDFDEVICE, WDFOBJECT,
+    call_unsafe_wdf_function_binding,
 };
-use xfersplit_wdm::{
-    succeeded,
-    wdf::{self, ContextType},
-};
+use xfersplit_wdm::wdf::{self, ContextType, device::DeviceInit};
 
 use crate::{
     controller::Controller,
@@ -49,73 +44,40 @@ impl Device {
 ///
 /// # Safety
 /// The framework's own handle.
-pub(crate) unsafe fn add(mut init: PWDFDEVICE_INIT) -> NTSTATUS {
-    // SAFETY: `init` is the framework's, not used up yet. The same for the calls that follow.
-    unsafe {
-        call_unsafe_wdf_function_binding!(WdfDeviceInitSetDeviceType, init, FILE_DEVICE_DISK);
-    };
-    let direct = _WDF_DEVICE_IO_TYPE::WdfDeviceIoDirect;
-    // SAFETY: as above. DO_DIRECT_IO: requests come with an MDL.
-    unsafe { call_unsafe_wdf_function_binding!(WdfDeviceInitSetIoType, init, direct) };
-    // SAFETY: as above. A disk may hold the paging file, so nothing here is paged.
-    unsafe { call_unsafe_wdf_function_binding!(WdfDeviceInitSetPowerNotPageable, init) };
-    let mut lock = WDF_REMOVE_LOCK_OPTIONS {
-        Size: wdf::size::<WDF_REMOVE_LOCK_OPTIONS>(),
-        // The framework knows nothing of requests that a preprocess callback keeps.
-        Flags: _WDF_REMOVE_LOCK_OPTIONS_FLAGS::WDF_REMOVE_LOCK_OPTION_ACQUIRE_FOR_IO as u32,
-    };
-    // SAFETY: as above.
-    unsafe {
-        call_unsafe_wdf_function_binding!(WdfDeviceInitSetRemoveLockOptions, init, &raw mut lock);
-    };
-    let mut callbacks = callbacks();
-    // SAFETY: as above.
+pub(crate) unsafe fn add(init: PWDFDEVICE_INIT) -> NTSTATUS {
+    // SAFETY: the caller's contract.
+    let init = unsafe { DeviceInit::new(init) };
+    match create(init) {
+        // SAFETY: just made, with our context.
+        Ok(handle) => unsafe { initialise(handle) },
+        Err(status) => status,
+    }
+}
+
+fn create(mut init: DeviceInit) -> Result<WDFDEVICE, NTSTATUS> {
+    // SAFETY: the framework's, not used up yet.
     unsafe {
         call_unsafe_wdf_function_binding!(
-            WdfDeviceInitSetPnpPowerEventCallbacks,
-            init,
-            &raw mut callbacks
+            WdfDeviceInitSetDeviceType,
+            init.as_ptr(),
+            FILE_DEVICE_DISK
         );
     };
+    // DO_DIRECT_IO: requests come with an MDL.
+    init.io_type(_WDF_DEVICE_IO_TYPE::WdfDeviceIoDirect);
+    // A disk may hold the paging file, so nothing here is paged.
+    // SAFETY: as above.
+    unsafe { call_unsafe_wdf_function_binding!(WdfDeviceInitSetPowerNotPageable, init.as_ptr()) };
+    init.lock_for_io();
+    init.pnp_power(callbacks());
     for major in [IRP_MJ_READ, IRP_MJ_WRITE] {
-        // Preprocessing, not a queue of the framework's: a queue would allocate a request object for
-        // every IRP, and fail the IRP where it can't (KMDF fxpkgio.cpp).
-        // SAFETY: as above; no minor functions are named, so all of them are meant.
-        let status = unsafe {
-            call_unsafe_wdf_function_binding!(
-                WdfDeviceInitAssignWdmIrpPreprocessCallback,
-                init,
-                Some(dispatch::read_write),
-                major as u8,
-                ptr::null_mut(),
-                0
-            )
-        };
-        if !succeeded(status) {
-            return status;
-        }
+        init.preprocess(major, dispatch::read_write)?;
     }
-    let mut attributes = wdf::attributes(&CONTEXT, Some(evt_cleanup));
-    let mut handle: WDFDEVICE = ptr::null_mut();
-    // SAFETY: as above; on success the framework takes `init`.
-    let status = unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDeviceCreate,
-            &raw mut init,
-            &raw mut attributes,
-            &raw mut handle
-        )
-    };
-    if !succeeded(status) {
-        return status;
-    }
-    // SAFETY: just made, with our context.
-    unsafe { initialise(handle) }
+    init.create(&CONTEXT, Some(evt_cleanup))
 }
 
 fn callbacks() -> WDF_PNPPOWER_EVENT_CALLBACKS {
     WDF_PNPPOWER_EVENT_CALLBACKS {
-        Size: wdf::size::<WDF_PNPPOWER_EVENT_CALLBACKS>(),
         EvtDevicePrepareHardware: Some(evt_prepare_hardware),
         EvtDeviceReleaseHardware: Some(evt_release_hardware),
         EvtDeviceSelfManagedIoInit: Some(evt_resume),

@@ -1,5 +1,7 @@
-//! The framework: typed contexts, registry keys, questions to the device below.
+//! The framework: drivers and devices in the making, typed contexts, registry keys, questions to the device below.
 
+pub mod device;
+pub mod driver;
 pub mod key;
 pub mod target;
 
