@@ -68,6 +68,29 @@ fn kernel_structures() {
 }
 
 #[test]
+fn dma_structures() {
+    same! {
+        abi::DEVICE_DESCRIPTION = ws::DEVICE_DESCRIPTION {
+            Version, Master, ScatterGather, Dma32BitAddresses, Dma64BitAddresses, BusNumber,
+            InterfaceType, DmaWidth, DmaSpeed, MaximumLength, DmaPort, DmaAddressWidth,
+            DmaControllerInstance, DmaRequestLine, DeviceAddress,
+        }
+        abi::DMA_ADAPTER = ws::DMA_ADAPTER { Version, Size, DmaOperations }
+        abi::DMA_OPERATIONS = ws::DMA_OPERATIONS {
+            Size, PutDmaAdapter, AllocateCommonBuffer, FreeCommonBuffer, AllocateAdapterChannel,
+            FlushAdapterBuffers, FreeAdapterChannel, FreeMapRegisters, MapTransfer, GetDmaAlignment,
+            ReadDmaCounter, GetScatterGatherList, PutScatterGatherList, CalculateScatterGatherList,
+            GetDmaAdapterInfo, MapTransferEx, CreateCommonBufferFromMdl,
+        }
+        abi::SCATTER_GATHER_ELEMENT = ws::SCATTER_GATHER_ELEMENT { Address, Length, Reserved }
+    }
+    // The elements follow the header; the metadata has room for one in it.
+    let elements = offset_of!(ws::SCATTER_GATHER_LIST, Elements);
+    assert_eq!(offset_of!(abi::SCATTER_GATHER_LIST, Elements), elements);
+    assert_eq!(size_of::<abi::SCATTER_GATHER_LIST>(), elements);
+}
+
+#[test]
 fn the_aligned_structures_up_to_where_they_differ() {
     macro_rules! offsets {
         ($ours:ty = $theirs:ty { $($field:ident),* $(,)? }) => {
