@@ -126,6 +126,7 @@ fn get(
             bits: address_bits(description),
             scatter_gather: description.ScatterGather != 0,
             grants: setup.grants,
+            most_pages: setup.map_at_most.map_or(usize::MAX, |pages| pages as usize),
             channel: Channel::Free,
             waiting: VecDeque::new(),
             common: Vec::new(),

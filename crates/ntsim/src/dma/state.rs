@@ -21,6 +21,8 @@ pub struct Setup {
     pub map_registers: Option<u32>,
     /// When a request for the channel is served.
     pub grants: Grants,
+    /// The most pages that one `MapTransfer` maps: drivers must look at the length that it returns.
+    pub map_at_most: Option<u32>,
 }
 
 impl Default for Setup {
@@ -28,6 +30,7 @@ impl Default for Setup {
         Self {
             map_registers: Some(64),
             grants: Grants::Inline,
+            map_at_most: None,
         }
     }
 }
@@ -89,6 +92,8 @@ pub(super) struct Adapter {
     pub(super) bits: u32,
     pub(super) scatter_gather: bool,
     pub(super) grants: Grants,
+    /// The most pages that one `MapTransfer` maps.
+    pub(super) most_pages: usize,
     /// The grant (or the request on its way to one) that has the channel.
     pub(super) channel: Channel,
     /// Who waits for the channel.

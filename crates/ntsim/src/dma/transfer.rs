@@ -3,6 +3,7 @@
 //! An adapter with scatter/gather gets one run of neighbours per call: frames that are neighbours in
 //! memory and that the device reaches, or as many pages in a row as have to be bounced. One without
 //! gets all of it in one piece, through map registers unless the frames are neighbours anyway.
+//! Either gets less where the world says so ([`Setup::map_at_most`](super::Setup)).
 
 use super::Hal;
 use super::registers::{reaches, window};
@@ -151,7 +152,9 @@ impl State {
         self.check_map(address, base, range, frames.len())?;
         let adapter = &self.adapters[&address];
         let (bits, scatter_gather) = (adapter.bits, adapter.scatter_gather);
+        let most_pages = adapter.most_pages;
         let (pages, bounced) = run(frames, bits, scatter_gather);
+        let pages = pages.min(most_pages);
         let offset = range.va % PAGE;
         let length = range.length.min(pages * PAGE - offset);
         let Some(grant) = self.grants.get_mut(&base.addr()) else {

@@ -102,6 +102,13 @@ impl DmaWorld {
         self
     }
 
+    /// One `MapTransfer` maps so many pages at the most, and says so.
+    #[must_use]
+    pub fn map_at_most(mut self, pages: u32) -> Self {
+        self.setup.map_at_most = Some(pages);
+        self
+    }
+
     /// When channels are granted.
     #[must_use]
     pub fn grants(mut self, grants: Grants) -> Self {
