@@ -123,6 +123,30 @@ fn without_scatter_gather_one_call_maps_all_of_it() {
 }
 
 #[test]
+fn a_call_may_map_less_than_it_was_asked_for() {
+    for (scatter_gather, bits) in [(true, 64), (true, 24), (false, 64), (false, 24)] {
+        run(move || {
+            let setup = Setup {
+                map_at_most: Some(2),
+                ..Setup::default()
+            };
+            let adapter = Adapter::get(scatter_gather, bits, setup);
+            let buffer = Locked::new(5 * PAGE - 512, 512, &[5]);
+            buffer.fill(6);
+            let base = adapter.registers(5);
+            let pieces = map_all(&adapter, base, &buffer, true);
+            let lengths: Vec<usize> = pieces.iter().map(|piece| piece.1).collect();
+            assert_eq!(lengths, [2 * PAGE - 512, 2 * PAGE, PAGE]);
+            assert_eq!(read_all(&adapter, &pieces), buffer.bytes());
+            adapter.flush(base, &buffer, 0, buffer.length, true);
+            adapter.free_registers(base, 5);
+            adapter.put();
+        })
+        .expect("no bug check");
+    }
+}
+
+#[test]
 fn frames_beyond_reach_are_bounced_both_ways() {
     let seeds = if cfg!(miri) { 0..1 } else { 0..24 };
     let mut mixed = 0;
