@@ -1,14 +1,17 @@
-//! What the scenarios share: the two drivers, a program with a buffer, and data that can be told
-//! apart.
+//! What the scenarios share: the two drivers, and a program with a buffer. What they have in common
+//! with other drivers' scenarios is in the crate `scenario`, and named here as well.
 //!
 //! The stack is a disk's port, the xfersplit filter (as the class driver of the disk: it takes READ and
 //! WRITE with an MDL), and the driver under test on top.
 #![allow(
     dead_code,
+    unused_imports,
     reason = "every scenario file is a program of its own and uses its own part of this"
 )]
 
 pub(crate) mod answering;
+
+pub(crate) use scenario::{BOTH, PAGE, Random, SECTOR};
 
 use std::ops::Range;
 
@@ -16,17 +19,11 @@ use ntsim::abi::{IRP_MJ_READ, IRP_MJ_WRITE, PDEVICE_OBJECT, STATUS_PENDING};
 use ntsim::memory::LockLimits;
 use ntsim::port::{Completion, Direction, Hba};
 use ntsim::world::{Arrival, UserBuffer, UserTransfer};
-use ntsim::{Done, Driver, Process, Report, Stack, World, ntddk};
+use ntsim::{Buffer, Done, Driver, Process, Report, Stack, World, ntddk};
+use scenario::{assert_everything_came_back, completed};
 
-/// Bytes of a page.
-pub(crate) const PAGE: usize = 4096;
-/// Bytes of the usual sector.
-pub(crate) const SECTOR: usize = 512;
 /// Bytes of a portion where the settings say nothing.
 pub(crate) const USUAL_PORTION: usize = 65536;
-
-/// Both directions.
-pub(crate) const BOTH: [Direction; 2] = [Direction::Read, Direction::Write];
 /// `Carriage`: the driver's own IRP, and IoBuildSynchronousFsdRequest.
 pub(crate) const CARRIAGES: [u32; 2] = [0, 1];
 
@@ -79,19 +76,8 @@ pub(crate) fn later() -> Hba {
 /// locked and nothing allocated in the end.
 #[track_caller]
 pub(crate) fn run<T: Send>(world: World, scenario: impl FnOnce(&Stack) -> T + Send) -> (T, Report) {
-    let (value, report) = match world.run(scenario) {
-        Ok(result) => result,
-        Err(bug_check) => panic!("{bug_check}"),
-    };
-    assert!(
-        report.violations.is_empty(),
-        "the port objects: {:#?}",
-        report.violations
-    );
-    assert_eq!(
-        report.finished, report.sent,
-        "every request comes back once"
-    );
+    let (value, report) = completed(world.run(scenario));
+    assert_everything_came_back(&report);
     assert_eq!(report.locks.pages, 0, "no page stays locked");
     assert_eq!(
         report.locks.kernel_mode, 0,
@@ -100,33 +86,25 @@ pub(crate) fn run<T: Send>(world: World, scenario: impl FnOnce(&Stack) -> T + Se
     (value, report)
 }
 
-/// A driver's own end of an IRP: completed once, in the dispatch routine, and never marked pending.
+/// The request ended in the dispatch routine: it waits for everything that it sends, and so never
+/// marks pending.
 #[track_caller]
-pub(crate) fn assert_told_once(done: &Done) {
-    assert_eq!(done.completions, 1, "completed once: {done:?}");
+fn assert_told_at_once(done: &Done) {
     assert_ne!(done.returned, STATUS_PENDING, "{done:?}");
-    assert_eq!(done.returned, done.status, "one answer: {done:?}");
-    assert!(!done.pending_returned, "not marked pending: {done:?}");
 }
 
 /// The request succeeded with `length` bytes.
 #[track_caller]
 pub(crate) fn assert_success(done: &Done, length: usize) {
-    assert_told_once(done);
-    assert_eq!(done.status, 0, "{done:?}");
-    assert_eq!(done.information, length as u64, "{done:?}");
+    assert_told_at_once(done);
+    scenario::assert_success(done, length);
 }
 
 /// The request failed with `status`, and claims no bytes.
 #[track_caller]
 pub(crate) fn assert_failure(done: &Done, status: i32) {
-    assert_told_once(done);
-    assert_eq!(
-        format!("{:#010x}", done.status),
-        format!("{status:#010x}"),
-        "{done:?}"
-    );
-    assert_eq!(done.information, 0, "a failure claims nothing: {done:?}");
+    assert_told_at_once(done);
+    scenario::assert_failure(done, status);
 }
 
 /// Nothing was locked and nothing sent while `request` ran.
@@ -161,54 +139,12 @@ pub(crate) fn portions(stack: &Stack) -> Vec<Arrival> {
     arrivals
 }
 
-/// Bytes that differ from place to place and from seed to seed (splitmix64), each bit turned where
-/// `turned` has one.
-fn noise(seed: u64, length: usize, turned: u64) -> Vec<u8> {
-    let mut random = Random::new(seed);
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        bytes.extend_from_slice(&(random.next() ^ turned).to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
-
-/// Numbers that follow from a seed (splitmix64).
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Below `bound`, which is not 0.
-    pub(crate) const fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// One of the choices.
-    pub(crate) fn choose<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-}
-
 /// A program's request whose data can be checked afterwards: what it moves differs from what was
 /// there before.
 pub(crate) struct Exchange {
-    direction: Direction,
-    offset: u64,
+    /// The same memory, as it is read and written without the driver.
+    data: scenario::Exchange,
     buffer: UserBuffer,
-    expected: Vec<u8>,
-    before: Vec<u8>,
 }
 
 impl Exchange {
@@ -223,32 +159,19 @@ impl Exchange {
     ) -> Self {
         let buffer = stack.user_buffer(process, length, page_offset);
         let seed = offset ^ (length as u64) << 32 ^ page_offset as u64;
-        let expected = noise(seed, length, 0);
-        let before = noise(seed, length, u64::MAX);
-        match direction {
-            Direction::Read => {
-                stack.disk().poke(offset, &expected);
-                buffer.write(0, &before);
-            }
-            Direction::Write => {
-                buffer.write(0, &expected);
-                stack.disk().poke(offset, &before);
-            }
-        }
+        let memory = Buffer::clone(&buffer);
         Self {
-            direction,
-            offset,
+            data: scenario::Exchange::in_buffer(stack, direction, offset, memory, seed),
             buffer,
-            expected,
-            before,
         }
     }
 
     /// The request.
     pub(crate) fn transfer<'s>(&self, stack: &'s Stack) -> UserTransfer<'s> {
-        match self.direction {
-            Direction::Read => stack.user_read(self.offset, &self.buffer),
-            Direction::Write => stack.user_write(self.offset, &self.buffer),
+        let offset = self.data.offset();
+        match self.data.direction() {
+            Direction::Read => stack.user_read(offset, &self.buffer),
+            Direction::Write => stack.user_write(offset, &self.buffer),
         }
     }
 
@@ -259,28 +182,17 @@ impl Exchange {
 
     /// Every byte is where it belongs.
     pub(crate) fn is_complete(&self, stack: &Stack) -> bool {
-        self.arrived(stack) == self.expected
+        self.data.is_complete(stack)
     }
 
     /// Every byte in `range` has moved.
     pub(crate) fn has_moved(&self, stack: &Stack, range: Range<usize>) -> bool {
-        self.arrived(stack)[range.clone()] == self.expected[range]
+        self.data.has_moved(stack, range)
     }
 
     /// No byte in `range` has moved.
     pub(crate) fn is_as_before(&self, stack: &Stack, range: Range<usize>) -> bool {
-        self.arrived(stack)[range.clone()] == self.before[range]
-    }
-
-    fn arrived(&self, stack: &Stack) -> Vec<u8> {
-        match self.direction {
-            Direction::Read => self.buffer.bytes(),
-            Direction::Write => {
-                let mut bytes = vec![0; self.expected.len()];
-                stack.disk().peek(self.offset, &mut bytes);
-                bytes
-            }
-        }
+        self.data.is_as_before(stack, range)
     }
 }
 
@@ -288,6 +200,6 @@ impl Exchange {
 #[track_caller]
 pub(crate) fn moves(stack: &Stack, exchange: &Exchange) {
     let done = exchange.transfer(stack).send().wait();
-    assert_success(&done, exchange.buffer().len());
-    assert!(exchange.is_complete(stack), "every byte in its place");
+    assert_told_at_once(&done);
+    exchange.data.assert_moved(stack, &done);
 }
