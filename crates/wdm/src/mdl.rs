@@ -113,13 +113,7 @@ impl PartialMdl {
     /// parent is completed and its pages are unlocked.
     pub fn retire(&self) {
         // SAFETY: type invariant; the lower driver has given the MDL back.
-        let flags = u32::from(unsafe { (*self.mdl).MdlFlags }.cast_unsigned());
-        if flags & MDL_PARTIAL_HAS_BEEN_MAPPED != 0 {
-            // SAFETY: type invariant.
-            let mapped = unsafe { (*self.mdl).MappedSystemVa };
-            // SAFETY: the flag says that `mapped` is this MDL's own mapping.
-            unsafe { ntddk::MmUnmapLockedPages(mapped, self.mdl) };
-        }
+        unsafe { prepare_for_reuse(self.mdl) };
     }
 
     /// Frees the MDL.
@@ -129,6 +123,21 @@ impl PartialMdl {
     pub unsafe fn free(self) {
         // SAFETY: the caller's contract; the MDL came from IoAllocateMdl.
         unsafe { ntddk::IoFreeMdl(self.mdl) };
+    }
+}
+
+/// `MmPrepareMdlForReuse`: a partial MDL may still be mapped when it is used again.
+///
+/// # Safety
+/// `mdl` is the caller's, and no lower driver has it.
+pub unsafe fn prepare_for_reuse(mdl: PMDL) {
+    // SAFETY: the caller's contract.
+    let flags = u32::from(unsafe { (*mdl).MdlFlags }.cast_unsigned());
+    if flags & MDL_PARTIAL_HAS_BEEN_MAPPED != 0 {
+        // SAFETY: the caller's contract; the flag says that the field is set.
+        let mapped = unsafe { (*mdl).MappedSystemVa };
+        // SAFETY: the flag says that `mapped` is this MDL's own mapping.
+        unsafe { ntddk::MmUnmapLockedPages(mapped, mdl) };
     }
 }
 

@@ -4,12 +4,12 @@ use core::ptr;
 
 use wdk_sys::{
     _LOCK_OPERATION, _MEMORY_CACHING_TYPE, _MM_PAGE_PRIORITY, _MODE, CSHORT, KPROCESSOR_MODE,
-    LOCK_OPERATION, MDL_ALLOCATED_FIXED_SIZE, MDL_MAPPED_TO_SYSTEM_VA, MDL_PARTIAL_HAS_BEEN_MAPPED,
-    MDL_SOURCE_IS_NONPAGED_POOL, MdlMappingNoExecute, MdlMappingNoWrite, NTSTATUS, PMDL, PVOID,
-    STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS, ULONG, ntddk,
+    LOCK_OPERATION, MDL_ALLOCATED_FIXED_SIZE, MDL_MAPPED_TO_SYSTEM_VA, MDL_SOURCE_IS_NONPAGED_POOL,
+    MdlMappingNoExecute, MdlMappingNoWrite, NTSTATUS, PMDL, PVOID, STATUS_INSUFFICIENT_RESOURCES,
+    STATUS_SUCCESS, ULONG, ntddk,
 };
 use xfersplit_core::page::{PAGE_SIZE, page_offset, span_pages};
-use xfersplit_wdm::mdl::Mdl;
+use xfersplit_wdm::mdl::{self, Mdl};
 
 unsafe extern "C" {
     /// `MmProbeAndLockPages` in a frame that catches what it raises (guard.c): `STATUS_SUCCESS`, or the
@@ -97,7 +97,7 @@ impl PortionMdl {
         let pages = span_pages(address.addr() as u64, u64::from(length));
         if !self.mdl.is_null() && pages <= self.pages {
             // SAFETY: type invariant: ours, unlocked, with room for the pages.
-            unsafe { prepare_for_reuse(self.mdl) };
+            unsafe { mdl::prepare_for_reuse(self.mdl) };
             // SAFETY: as above.
             unsafe { point_at(self.mdl, address, length) };
             return Ok(());
@@ -184,21 +184,6 @@ impl Drop for Locked<'_> {
 unsafe fn flags(mdl: PMDL) -> u32 {
     // SAFETY: the caller's contract.
     u32::from(unsafe { (*mdl).MdlFlags }.cast_unsigned())
-}
-
-/// `MmPrepareMdlForReuse`. Only a partial MDL can still be mapped once its pages are unlocked, and
-/// this driver has none; whoever copies these lines may.
-///
-/// # Safety
-/// `mdl` is the caller's, and its pages are not locked.
-unsafe fn prepare_for_reuse(mdl: PMDL) {
-    // SAFETY: the caller's contract.
-    if unsafe { flags(mdl) } & MDL_PARTIAL_HAS_BEEN_MAPPED != 0 {
-        // SAFETY: the caller's contract; the flag says that the field is set.
-        let mapped = unsafe { (*mdl).MappedSystemVa };
-        // SAFETY: the flag says that `mapped` is this MDL's own mapping.
-        unsafe { ntddk::MmUnmapLockedPages(mapped, mdl) };
-    }
 }
 
 /// `MmInitializeMdl`, but for what says how the MDL was allocated: `Size`, and the flag that tells

@@ -123,7 +123,7 @@ pub const TECHNIQUES: &[Technique] = &[
         code: &[
             at("drivers/highest/src/stage.rs", "portions"),
             at("drivers/highest/src/lock.rs", "lock"),
-            at("drivers/highest/src/lock.rs", "prepare_for_reuse"),
+            at("crates/wdm/src/mdl.rs", "prepare_for_reuse"),
         ],
         tests: &[
             at(
