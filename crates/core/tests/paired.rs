@@ -1,11 +1,22 @@
 //! A paired port driver's answer is believed when every field of it makes sense, and else not at all.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use xfersplit_core::limits::{AdapterLimits, Clamp, Limits, Source, UNLIMITED, Voices};
 use xfersplit_core::paired::{
     Answer, CONTROL_CODE, HEADER_LENGTH, LENGTH, Nonsense, PairedLimits, SIGNATURE, SIZE, VERSION,
     answer, question,
 };
+
+/// Miri looks at each case for a long time, and lets nobody ask where the sources are.
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: if cfg!(miri) { 8 } else { 20_000 },
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(0x9F5A),
+        ..ProptestConfig::default()
+    }
+}
 
 /// A block as a port driver answers it.
 fn answered(generation: u32, registers: u32, segments: u32, bytes: u32) -> [u8; LENGTH] {
@@ -79,6 +90,8 @@ fn each_field_that_makes_no_sense_is_named() {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     /// No byte outside the timeout and the values can be another one.
     #[test]
     fn a_changed_byte_is_noticed_or_is_a_value(at in 0..LENGTH, flip in 1..=255_u8, pages in 1..=u32::MAX, bytes in 512..=u32::MAX) {
