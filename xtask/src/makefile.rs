@@ -57,6 +57,12 @@ fn debug_builds_abort_on_panic() {
 }
 
 #[test]
+fn the_driver_is_compiled_as_one_wherever_it_is_built() {
+    let here = format!("\nCARGO_PROFILE_RELEASE_LTO = \"{}\"\n", crate::sys::LTO);
+    assert!(makefile().contains(&here), "{here}");
+}
+
+#[test]
 fn files_that_it_copies_exist() {
     for name in ["driver.inx", "xfersplit-class.inx"] {
         assert!(makefile().contains(&format!("/{name} ")), "{name}");

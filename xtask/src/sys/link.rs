@@ -27,6 +27,10 @@ const LINKER: &[&str] = &[
     "/BREPRO",
 ];
 
+/// A driver is three small packages, and its I/O path goes through all of them: they are compiled as one. (Makefile.toml
+/// says the same; Cargo.toml does not, for everything else would take far longer to build.)
+pub(crate) const LTO: &str = "fat";
+
 /// The linker's arguments. Paths are relative to the mirror: Cargo makes symbol names of these arguments too.
 pub(super) fn linker(driver: &Driver) -> impl Iterator<Item = String> {
     let of_the_driver = [
@@ -81,6 +85,7 @@ fn environment(command: &mut Command, folder: &Path, tools: &Tools) {
         command.env_remove(name);
     }
     command
+        .env("CARGO_PROFILE_RELEASE_LTO", LTO)
         .env("WDKContentRoot", kit::root(folder))
         .env("Version_Number", kit::VERSION)
         .env("LIBCLANG_PATH", tools.libclang())

@@ -23,6 +23,8 @@ use std::{
 
 use crate::run::{self, Outcome};
 pub(crate) use drivers::{DRIVERS, Driver, FILTER, HIGHEST};
+#[cfg(test)]
+pub(crate) use link::LTO;
 use tools::Tools;
 
 /// What drivers are compiled for.

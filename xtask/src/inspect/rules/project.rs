@@ -6,7 +6,7 @@ use crate::{
     run,
 };
 
-/// The filter is about 93 KiB, 2 more when signed. Twice that would be a dependency that nobody meant to add, or
+/// The filter is about 89 KiB, 2 more when signed. Twice that would be a dependency that nobody meant to add, or
 /// formatting code that panics brought in.
 const MOST_BYTES: usize = 160 << 10;
 
