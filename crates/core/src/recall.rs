@@ -38,12 +38,13 @@ impl Recall {
     /// follows.
     #[must_use = "what is closed must not be sent"]
     pub fn begin(&self) -> bool {
-        let before = self.0.fetch_add(SENDER, Ordering::AcqRel);
-        if before & CLOSED != 0 {
-            self.0.fetch_sub(SENDER, Ordering::AcqRel);
-            return false;
-        }
-        true
+        // Whoever is turned away never counts: another one's `sent` would leave the cancelling to it.
+        let entered = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+                (state & CLOSED == 0).then(|| state + SENDER)
+            });
+        entered.is_ok()
     }
 
     /// After the request was sent, whether or not it is back by now; true if it was called back
