@@ -5,10 +5,7 @@
 //! named in the log and ignored. Without `Version` 1 nothing in the key is understood.
 
 use wdk_sys::WDFDEVICE;
-use xfersplit_core::{
-    limits::UNLIMITED,
-    paired::{PairedLimits, VERSION},
-};
+use xfersplit_core::paired::{NO_LIMIT, PairedLimits, VERSION};
 
 use crate::{
     settings::key,
@@ -50,12 +47,12 @@ fn limit(key: &Key, name: &str, least: u32) -> u32 {
         Value::Number(number) if number >= least => number,
         Value::Number(number) => {
             wdk::println!("xfersplit: Port\\{name} = {number} ignored: nothing could be moved");
-            UNLIMITED
+            NO_LIMIT
         }
         Value::Other(kind) => {
             wdk::println!("xfersplit: Port\\{name} ignored: type {kind}, not a REG_DWORD");
-            UNLIMITED
+            NO_LIMIT
         }
-        Value::Absent => UNLIMITED,
+        Value::Absent => NO_LIMIT,
     }
 }

@@ -18,7 +18,7 @@ use crate::bytes::le32;
 use crate::cdb::CdbSize;
 use crate::descriptor::{OFFSET_MAXIMUM_PHYSICAL_PAGES, OFFSET_MAXIMUM_TRANSFER_LENGTH};
 use crate::limits::{AdapterLimits, Limits};
-use crate::math::{floor_to, lcm};
+use crate::math::{floor_to, halves, joined, lcm};
 use crate::page::{PAGE_SHIFT, PAGE_SIZE};
 use crate::settings::Advertise;
 
@@ -48,15 +48,13 @@ impl Advertised {
     /// Both numbers in one, for places that hold one word: never 0, for the lengths told are at least
     /// a page.
     pub const fn to_bits(self) -> u64 {
-        (self.bytes as u64) << u32::BITS | self.pages as u64
+        joined(self.bytes, self.pages)
     }
 
     /// What [`Advertised::to_bits`] made.
     pub const fn from_bits(bits: u64) -> Self {
-        Self {
-            bytes: (bits >> u32::BITS) as u32,
-            pages: bits as u32,
-        }
+        let (bytes, pages) = halves(bits);
+        Self { bytes, pages }
     }
 
     /// `bytes`, a multiple of pages, and the pages they touch wherever they start.

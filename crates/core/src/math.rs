@@ -17,6 +17,16 @@ pub(crate) const fn lcm(a: u64, b: u64) -> Option<u64> {
     }
 }
 
+/// Two numbers in one word, for places that are read while they are written.
+pub(crate) const fn joined(high: u32, low: u32) -> u64 {
+    (high as u64) << u32::BITS | low as u64
+}
+
+/// What [`joined`] put together.
+pub(crate) const fn halves(both: u64) -> (u32, u32) {
+    ((both >> u32::BITS) as u32, both as u32)
+}
+
 /// `value` rounded down to a multiple of `step`; a step of 0 leaves nothing.
 pub(crate) const fn floor_to(value: u64, step: u64) -> u64 {
     match value.checked_rem(step) {

@@ -22,12 +22,12 @@
 //! | 44 | `NumberOfSegments` | 0 | entries of one scatter/gather list |
 //! | 48 | `MaximumTransferLength` | 0 | bytes of one transfer |
 //!
-//! `0xFFFFFFFF` is no limit; 0, and fewer than 512 bytes, are never one. A question with generation 0 is answered at once; one with
-//! another generation waits until the limits are no longer those of that generation, which makes it
-//! the change notification.
+//! [`NO_LIMIT`] is no limit; 0, and fewer than 512 bytes, are never one. A question with generation 0
+//! is answered at once; one with another generation waits until the limits are no longer those of
+//! that generation, which makes it the change notification.
 
 use crate::bytes::{array, le32};
-use crate::limits::UNLIMITED;
+use crate::math::{halves, joined};
 
 /// `CTL_CODE(0x9F5A, 0x801, METHOD_BUFFERED, FILE_ANY_ACCESS)`: the code of the internal device
 /// control, and the `ControlCode` of the block.
@@ -48,6 +48,9 @@ pub const SIZE: u32 = 24;
 /// Bytes of the whole block.
 pub const LENGTH: usize = 52;
 
+/// A limit that the port driver has not: `XFERSPLIT_PORT_NO_LIMIT`.
+pub const NO_LIMIT: u32 = u32::MAX;
+
 /// Bytes of the smallest sector there is: a port driver that takes less takes nothing.
 const SMALLEST_SECTOR: u32 = 512;
 
@@ -59,9 +62,10 @@ pub struct PairedLimits {
 }
 
 impl PairedLimits {
-    /// Limits of this many map registers, scatter/gather segments and bytes, [`UNLIMITED`] for none.
-    /// A segment and a map register are a page each, for the class driver "must assume that each page
-    /// in the transfer is discontiguous", so the smaller number counts. `None` if nothing could be moved under them.
+    /// Limits of this many map registers, scatter/gather segments and bytes, [`NO_LIMIT`] for none. A
+    /// segment and a map register are a page each, for the class driver "must assume that each page in
+    /// the transfer is discontiguous", so the smaller number counts. `None` if nothing could be moved
+    /// under them.
     pub const fn new(map_registers: u32, segments: u32, bytes: u32) -> Option<Self> {
         if map_registers == 0 || segments == 0 || bytes < SMALLEST_SECTOR {
             return None;
@@ -74,12 +78,12 @@ impl PairedLimits {
         Some(Self { pages, bytes })
     }
 
-    /// Pages one transfer may span; [`UNLIMITED`] for any number.
+    /// Pages one transfer may span; [`NO_LIMIT`] for any number.
     pub const fn pages(self) -> u32 {
         self.pages
     }
 
-    /// Bytes of one transfer; [`UNLIMITED`] for any number.
+    /// Bytes of one transfer; [`NO_LIMIT`] for any number.
     pub const fn bytes(self) -> u32 {
         self.bytes
     }
@@ -95,13 +99,13 @@ impl PairedLimits {
 
     /// Both limits in one word, for places that are read while they are written; never 0.
     pub const fn to_bits(self) -> u64 {
-        (self.bytes as u64) << u32::BITS | self.pages as u64
+        joined(self.bytes, self.pages)
     }
 
     /// What [`PairedLimits::to_bits`] made; `None` for 0.
     pub const fn from_bits(bits: u64) -> Option<Self> {
-        let (pages, bytes) = (bits as u32, (bits >> u32::BITS) as u32);
-        Self::new(pages, UNLIMITED, bytes)
+        let (bytes, pages) = halves(bits);
+        Self::new(pages, NO_LIMIT, bytes)
     }
 }
 

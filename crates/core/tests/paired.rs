@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use xfersplit_core::limits::{AdapterLimits, Clamp, Limits, Source, UNLIMITED, Voices};
+use xfersplit_core::limits::{AdapterLimits, Clamp, Limits, Source, Voices};
 use xfersplit_core::paired::{
-    Answer, CONTROL_CODE, HEADER_LENGTH, LENGTH, Nonsense, PairedLimits, SIGNATURE, SIZE, VERSION,
-    answer, question,
+    Answer, CONTROL_CODE, HEADER_LENGTH, LENGTH, NO_LIMIT, Nonsense, PairedLimits, SIGNATURE, SIZE,
+    VERSION, answer, question,
 };
 
 /// Miri looks at each case for a long time, and lets nobody ask where the sources are.
@@ -53,10 +53,10 @@ fn the_question_is_the_documented_block() {
 
 #[test]
 fn the_smaller_of_registers_and_segments_counts() {
-    let told = answer(&answered(3, 5, 17, UNLIMITED)).expect("sensible");
+    let told = answer(&answered(3, 5, 17, NO_LIMIT)).expect("sensible");
     assert_eq!(told.generation, 3);
-    assert_eq!((told.limits.pages(), told.limits.bytes()), (5, UNLIMITED));
-    let told = answer(&answered(1, UNLIMITED, 17, 65536)).expect("sensible");
+    assert_eq!((told.limits.pages(), told.limits.bytes()), (5, NO_LIMIT));
+    let told = answer(&answered(1, NO_LIMIT, 17, 65536)).expect("sensible");
     assert_eq!((told.limits.pages(), told.limits.bytes()), (17, 65536));
 }
 
@@ -122,7 +122,7 @@ proptest! {
         person in (1..=64_u32, 1..=512_u32),
     ) {
         let voices = Voices {
-            paired: PairedLimits::new(port.0, UNLIMITED, port.1 * 512),
+            paired: PairedLimits::new(port.0, NO_LIMIT, port.1 * 512),
             clamp: Clamp { bytes: Some(person.1 * 512), pages: None, map_registers: Some(person.0) },
             ..Voices::adapter(AdapterLimits {
                 maximum_transfer_length: adapter.1 * 512,
@@ -145,7 +145,7 @@ fn nothing_told_is_no_limit() {
     assert_eq!(PairedLimits::new(0, 1, 512), None);
     assert_eq!(PairedLimits::new(1, 0, 512), None);
     assert_eq!(PairedLimits::new(1, 1, 511), None);
-    let unlimited = PairedLimits::new(UNLIMITED, UNLIMITED, UNLIMITED).expect("none is 0");
+    let unlimited = PairedLimits::new(NO_LIMIT, NO_LIMIT, NO_LIMIT).expect("none is 0");
     let voices = Voices {
         paired: Some(unlimited),
         ..Voices::adapter(AdapterLimits::NONE)
@@ -155,7 +155,7 @@ fn nothing_told_is_no_limit() {
         (limits.maximum_bytes(), limits.maximum_pages()),
         (None, None)
     );
-    let five = PairedLimits::new(5, UNLIMITED, UNLIMITED).expect("none is 0");
+    let five = PairedLimits::new(5, NO_LIMIT, NO_LIMIT).expect("none is 0");
     let small = PairedLimits::new(9, 9, 4096).expect("none is 0");
     let both = five.and(small);
     assert_eq!((both.pages(), both.bytes()), (5, 4096));
