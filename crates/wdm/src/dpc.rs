@@ -5,10 +5,9 @@
 
 use core::cell::UnsafeCell;
 
-use wdk_sys::{KDPC, KTIMER, LARGE_INTEGER, PKDEFERRED_ROUTINE, PVOID, ntddk};
+use wdk_sys::{KDPC, KTIMER, PKDEFERRED_ROUTINE, PVOID, ntddk};
 
-/// 100-nanosecond units in a millisecond: the unit of due times.
-const UNITS_PER_MS: i64 = 10_000;
+use crate::time::from_now;
 
 /// A deferred procedure call. Initialise it in place before use; it must not move afterwards.
 #[derive(Default)]
@@ -50,10 +49,7 @@ impl Timer {
 
     /// Queues `dpc` after `ms` milliseconds. IRQL <= DISPATCH_LEVEL.
     pub fn start(&self, ms: u32, dpc: &Dpc) {
-        // Negative is relative (KeSetTimer).
-        let due = LARGE_INTEGER {
-            QuadPart: -(i64::from(ms) * UNITS_PER_MS),
-        };
+        let due = from_now(ms);
         // SAFETY: both were initialised and outlive the timer (the rundown and KeFlushQueuedDpcs).
         let _was_set: u8 = unsafe { ntddk::KeSetTimer(self.0.get(), due, dpc.0.get()) };
     }

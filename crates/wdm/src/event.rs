@@ -7,8 +7,7 @@ use wdk_sys::{
     STATUS_SUCCESS, ntddk,
 };
 
-/// 100-nanosecond units in a millisecond: the unit of timeouts.
-const UNITS_PER_MS: i64 = 10_000;
+use crate::time::from_now;
 
 /// A notification event: once set it stays set. Initialise it in place before use; it must not move
 /// afterwards.
@@ -44,10 +43,7 @@ impl Event {
 
     /// The same, for at most `ms` milliseconds; false if they passed. PASSIVE_LEVEL.
     pub fn wait_for(&self, ms: u32) -> bool {
-        // Negative is relative (KeWaitForSingleObject).
-        let mut timeout = LARGE_INTEGER {
-            QuadPart: -(i64::from(ms) * UNITS_PER_MS),
-        };
+        let mut timeout = from_now(ms);
         self.wait_until(&raw mut timeout) == STATUS_SUCCESS
     }
 

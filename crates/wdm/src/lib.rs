@@ -5,11 +5,14 @@
 //! driver itself then reads as storage code, and a reviewer finds the unsafe code in one folder.
 //! [`wdf`] has the little that drivers need of the framework beyond its functions.
 //!
-//! Two rules hold in all of it:
+//! Three rules hold in all of it:
 //! - An IRP, MDL or SRB is reached through its raw pointer, field by field. A Rust reference to the
 //!   whole structure would claim memory that other drivers write, and would cut the pointer off from
 //!   the stack locations or page frames that lie behind the structure.
 //! - One kernel contract per `unsafe` block, named in its `SAFETY:` line.
+//! - What the kernel initialises in place (locks need it not; events, timers, DPCs, queues, rundowns do) says
+//!   so at its type. `initialise` is unsafe to call, and the promise that it gives, that the value stays, is
+//!   what the other methods rely on: a driver initialises it before anybody else can reach it.
 #![no_std]
 #![deny(clippy::multiple_unsafe_ops_per_block)]
 
@@ -22,6 +25,7 @@ pub mod mdl;
 pub mod memory;
 pub mod queue;
 pub mod rundown;
+mod time;
 pub mod wdf;
 
 use wdk_sys::NTSTATUS;
