@@ -13,7 +13,9 @@
  *
  *    - A port driver looks at Parameters.DeviceIoControl.IoControlCode for IOCTL_XFERSPLIT_PORT_LIMITS.
  *    - A miniport gets an SRB with Function SRB_FUNCTION_IO_CONTROL, as for IOCTL_SCSI_MINIPORT, and looks for
- *      XFERSPLIT_PORT_SIGNATURE in the SRB_IO_CONTROL at the beginning of its data.
+ *      XFERSPLIT_PORT_SIGNATURE in the SRB_IO_CONTROL at the beginning of its data. (scsiport hands such a request on
+ *      to its miniport as ReactOS' scsiport.c does; whether storport does so with one that is sent to a disk has not
+ *      been tried.)
  *
  *    Parameters.Scsi.Srb, its DataBuffer and Irp->MdlAddress lead to one XFERSPLIT_PORT_QUESTION in nonpaged
  *    memory. Whoever knows neither door refuses the request like any other it does not know.

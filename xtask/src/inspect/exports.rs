@@ -105,8 +105,8 @@ pub(super) const HIGHEST: Further = &[
     ("IoBuildSynchronousFsdRequest", Windows2000),
     ("IoGetCurrentProcess", Windows2000),
     ("IoGetRequestorProcess", Windows2000),
-    ("KeAreAllApcsDisabled", WindowsXp),
-    ("KeGetCurrentIrql", Windows2000),
+    ("KeAreAllApcsDisabled", Vista),   // and Server 2003 with SP1
+    ("KeGetCurrentIrql", Windows2000), // a function on 64-bit systems
     ("MmMapLockedPagesSpecifyCache", Windows2000),
     ("MmProbeAndLockPages", Windows2000),
     ("MmUnlockPages", Windows2000),
