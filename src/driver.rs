@@ -2,10 +2,7 @@
 
 use wdk_sys::{NTSTATUS, PCUNICODE_STRING, PDRIVER_OBJECT, PWDFDEVICE_INIT, WDFDRIVER};
 
-use crate::{device, wdf, wdm::memory::Tag};
-
-/// The driver's pool tag, `xfsp` as tools show it.
-pub(crate) const TAG: Tag = Tag::new(*b"xfsp");
+use crate::{TAG, device, wdf};
 
 /// `DriverEntry`: binds the driver to the framework. PASSIVE_LEVEL.
 ///

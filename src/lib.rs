@@ -36,6 +36,7 @@ mod device;
 mod dispatch;
 mod driver;
 mod paired;
+mod pooled;
 mod property;
 mod settings;
 mod shape;
@@ -45,7 +46,10 @@ mod start;
 
 pub use driver::driver_entry;
 
-use xfersplit_wdm::{self as wdm, wdf};
+use xfersplit_wdm::{self as wdm, memory::Tag, wdf};
+
+/// The driver's pool tag, `xfsp` as tools show it.
+const TAG: Tag = Tag::new(*b"xfsp");
 
 /// Pool for the crates below us; this driver's own code never uses it.
 #[cfg(windows)]

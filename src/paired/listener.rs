@@ -22,8 +22,8 @@ use xfersplit_core::{
 
 use super::Paired;
 use crate::{
-    driver::TAG,
-    split::Pooled,
+    TAG,
+    pooled::Pooled,
     srb::RequestBlock,
     wdm::{
         self,

@@ -22,7 +22,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use xfersplit_core::paired::PairedLimits;
 
-use crate::split::Pooled;
+use crate::pooled::Pooled;
 use listener::Listener;
 
 pub(crate) use registry::read as read_registry;

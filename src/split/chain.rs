@@ -2,7 +2,7 @@
 
 use core::{cell::Cell, ptr::NonNull};
 
-use super::pool::Pooled;
+use super::Pooled;
 
 /// A pool member's place in the one chain it may be in.
 pub(super) struct Link<T>(Cell<Option<NonNull<T>>>);

@@ -9,9 +9,8 @@ use xfersplit_core::{
 };
 
 use super::{
-    Engine,
+    Engine, Pooled,
     piece::{self, Part, Piece},
-    pool::Pooled,
     pump, serve,
     transfer::Transfer,
 };

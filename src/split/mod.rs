@@ -39,12 +39,13 @@ use core::{
 use wdk_sys::PDEVICE_OBJECT;
 use xfersplit_core::{paired::PairedLimits, pump::Kicks};
 
-pub(crate) use pool::{Pooled, build, dismantle};
+pub(crate) use pool::{build, dismantle};
 pub(crate) use serve::{split_transfer_request, surprise_removal};
 
 use crate::{
     counters::Counters,
     paired::Paired,
+    pooled::Pooled,
     shape::Config,
     wdm::{
         dpc::{Dpc, Timer},

@@ -6,11 +6,9 @@ use wdk_sys::{PKDPC, PVOID};
 use xfersplit_core::{ladder::Ladder, plan};
 
 use super::{
-    Engine,
+    Engine, Pooled,
     chain::{Link, Linked},
-    completion,
-    pool::Pooled,
-    pump,
+    completion, pump,
     transfer::Transfer,
 };
 use crate::{

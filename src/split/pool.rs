@@ -5,16 +5,15 @@
 
 use core::{
     cell::Cell,
-    ops::Deref,
     ptr::{self, NonNull},
     sync::atomic::AtomicBool,
 };
 
-use wdk_sys::{PDEVICE_OBJECT, PVOID};
+use wdk_sys::PDEVICE_OBJECT;
 use xfersplit_core::pump::Kicks;
 
 use super::{
-    Engine,
+    Engine, Pooled,
     chain::Chain,
     piece::{self, Piece},
     pump,
@@ -23,8 +22,8 @@ use super::{
     transfer::Transfer,
 };
 use crate::{
+    TAG,
     counters::Counters,
-    driver::TAG,
     paired::Paired,
     shape::Config,
     srb::RequestBlock,
@@ -46,55 +45,6 @@ const BUDGET_BYTES: usize = 1 << 20;
 
 /// Pieces that a device has at least: one to work with, and one for paging I/O beside it.
 const FEWEST_PIECES: usize = 2;
-
-/// A member of the engine's memory, or the engine itself.
-///
-/// # Invariants
-/// The value stays where it is, initialised, until [`dismantle`], which runs after everybody who
-/// could hold such a pointer has let go of it (rundown) and all DPCs have run.
-pub(crate) struct Pooled<T>(NonNull<T>);
-
-impl<T> Clone for Pooled<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Pooled<T> {}
-
-impl<T> Deref for Pooled<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: type invariant. Values are shared: what changes in them is atomic, behind a lock,
-        // or in a cell whose owner is documented at the type.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl<T> Pooled<T> {
-    /// # Safety
-    /// The type's invariant holds for `value`.
-    pub(crate) const unsafe fn from_non_null(value: NonNull<T>) -> Self {
-        Self(value)
-    }
-
-    /// # Safety
-    /// `context` came from [`Pooled::as_context`] of a value of this type.
-    pub(crate) unsafe fn from_context(context: PVOID) -> Self {
-        // SAFETY: the caller's contract; such a pointer is never null.
-        Self(unsafe { NonNull::new_unchecked(context.cast()) })
-    }
-
-    /// The pointer as the kernel's callbacks carry it.
-    pub(crate) const fn as_context(self) -> PVOID {
-        self.0.as_ptr().cast()
-    }
-
-    pub(crate) const fn as_non_null(self) -> NonNull<T> {
-        self.0
-    }
-}
 
 /// Free pieces and transfers. There are as many transfers as pieces, for a transfer that has begun
 /// holds at least one piece.

@@ -9,9 +9,8 @@ use wdk_sys::{PKDPC, PVOID};
 use xfersplit_core::{outcome::Own, pump::Turn};
 
 use super::{
-    Engine, completion,
+    Engine, Pooled, completion,
     piece::Piece,
-    pool::Pooled,
     transfer::{Progress, Transfer},
 };
 use crate::{counters::Counter, wdm::lock::Guard};

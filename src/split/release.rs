@@ -13,7 +13,7 @@ use wdk_sys::{
 };
 use xfersplit_core::pump::{Kicks, Turn};
 
-use super::{Engine, pool::Pooled};
+use super::{Engine, Pooled};
 use crate::{
     counters::Counter,
     srb::RequestBlock,

@@ -7,7 +7,7 @@ use wdk_sys::{
 };
 use xfersplit_core::{plan::Plan, pump::Turn};
 
-use super::{Engine, completion, piece::Piece, pool::Pooled, pump, transfer::Transfer};
+use super::{Engine, Pooled, completion, piece::Piece, pump, transfer::Transfer};
 use crate::{
     counters::Counter,
     shape::{self, Asked, Terms, Transfer as Wanted},

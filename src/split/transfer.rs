@@ -10,10 +10,9 @@ use xfersplit_core::{
 };
 
 use super::{
-    Engine,
+    Engine, Pooled,
     chain::{Chain, Link, Linked},
     piece::Piece,
-    pool::Pooled,
 };
 use crate::{
     shape::{Config, Transfer as Wanted},
