@@ -6,11 +6,11 @@ mod common;
 #[path = "common/paired.rs"]
 mod paired;
 
-use common::{Exchange, PAGE, run};
-use ntsim::Clock;
+use common::{Exchange, PAGE, logged, run};
 use ntsim::abi::STATUS_NOT_SUPPORTED;
 use ntsim::port::{AdapterReply, Completion, Direction, Hba, Paired, PairedCounts, Timing};
 use ntsim::world::Stack;
+use ntsim::{Clock, ntddk};
 use paired::{PLACES, Place, SECOND, listening, registers};
 
 fn offer() -> Paired {
@@ -108,6 +108,30 @@ fn a_device_that_passes_everything_through_takes_its_question_along() {
             stack.remove().expect("the device can be removed");
             assert_over(&stack.port().paired_counts());
         });
+    }
+}
+
+#[test]
+fn a_stack_that_has_grown_beyond_the_question_is_not_asked_again() {
+    for place in [Place::Class, Place::Srb] {
+        let (asked, report) = run(place.paired(offer()), |stack| {
+            let before = listening(stack);
+            // SAFETY: the devices of a started stack are alive, and a sender's IRP fits what it sees.
+            unsafe {
+                let lower = ntddk::IoGetLowerDeviceObject(stack.top());
+                (*lower).StackSize += 4;
+                (*stack.top()).StackSize += 4;
+                ntddk::ObfDereferenceObject(lower.cast());
+            }
+            stack.port().change_port_limits(registers(4));
+            stack.pass(10 * SECOND);
+            let counts = stack.port().paired_counts();
+            assert_over(&counts);
+            counts.asked - before.asked
+        });
+        assert_eq!(asked, 0, "{place:?}");
+        let said = logged(&report, "asked no more");
+        assert_eq!(said.len(), 1, "{:#?}", report.debug_log);
     }
 }
 

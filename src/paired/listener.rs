@@ -206,7 +206,7 @@ unsafe fn build(
 
 /// Sends the question. The caller holds the question's rundown reference, and gives it away.
 fn send(listener: Pooled<Listener>) {
-    if !listener.recall.begin() {
+    if !listener.can_send() || !listener.recall.begin() {
         stop(listener);
         return;
     }
@@ -232,8 +232,8 @@ fn send(listener: Pooled<Listener>) {
         inherited: None,
         completion: (Some(heard), listener.as_context()),
     };
-    // SAFETY: the question is at rest; the listener lives until the rundown reference that this
-    // question holds is given back, in `stop`.
+    // SAFETY: it fits; the question is at rest; the listener lives until the rundown reference that
+    // this question holds is given back, in `stop`.
     let _status_comes_with_the_completion = unsafe { listener.irp.send(listener.lower, &request) };
     if listener.recall.sent() {
         listener.irp.cancel();
@@ -274,6 +274,16 @@ fn stop(listener: Pooled<Listener>) {
 }
 
 impl Listener {
+    /// Whether the question's IRP still fits the stack below, as the engine asks of its own.
+    fn can_send(&self) -> bool {
+        // SAFETY: we are attached to the lower device, which keeps it.
+        let fits = self.irp.fits(unsafe { wdm::irp::stack_size(self.lower) });
+        if !fits {
+            wdk::println!("xfersplit: the stack below has grown: its port driver is asked no more");
+        }
+        fits
+    }
+
     /// Takes an answer in; whether there is a next question.
     fn hear(&self, status: NTSTATUS, information: u64) -> bool {
         if !succeeded(status) {

@@ -160,8 +160,8 @@ impl Pooled<Piece> {
             inherited: Some(facts.wanted.inherited),
             completion: (Some(completion::piece_done), self.as_context()),
         };
-        // SAFETY: the pump owns the piece; its memory and the parent's MDL live until the
-        // completion routine has given the piece's count back.
+        // SAFETY: it fits (`Engine::can_send`, when the parent came); the pump owns the piece; its
+        // memory and the parent's MDL live until the completion routine has given its count back.
         let _status_comes_with_the_completion = unsafe { self.irp.send(engine.lower, &child) };
     }
 

@@ -74,8 +74,8 @@ impl ReleaseQueue {
             inherited: None,
             completion: (Some(released), engine.as_context()),
         };
-        // SAFETY: whoever has the turn owns the request; the engine lives until the rundown
-        // reference is given back, in `released`.
+        // SAFETY: it fits as the piece did that it follows; whoever has the turn owns the request;
+        // the engine lives until the rundown reference is given back, in `released`.
         let _status_comes_with_the_completion = unsafe { self.irp.send(engine.lower, &request) };
     }
 }

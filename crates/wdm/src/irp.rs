@@ -344,11 +344,20 @@ impl ChildIrp {
         self.0
     }
 
+    /// Whether a stack of `stack_size` devices can take the IRP: one that is too high runs out of
+    /// locations (NO_MORE_IRP_STACK_LOCATIONS).
+    pub fn fits(&self, stack_size: i8) -> bool {
+        // SAFETY: type invariant; nobody writes the field after IoAllocateIrp.
+        let locations = unsafe { (*self.0).StackCount };
+        stack_size <= locations
+    }
+
     /// Prepares the IRP from scratch and sends it. The lower driver owns it until the completion
     /// routine runs, which may be before this function returns.
     ///
     /// # Safety
-    /// The IRP is not in a lower driver's hands, and everything that `request` points at stays valid
+    /// The IRP [fits](ChildIrp::fits) the lower device's stack and is not in a lower driver's hands.
+    /// Everything that `request` points at stays valid
     /// until the completion routine has run.
     pub unsafe fn send(&self, lower: PDEVICE_OBJECT, request: &ChildRequest) -> NTSTATUS {
         // SAFETY: the caller's contract is IoReuseIrp's: we own the IRP.
@@ -358,7 +367,7 @@ impl ChildIrp {
         unsafe { (*self.0).MdlAddress = mdl };
         // SAFETY: we own the IRP for the time of this call.
         let irp = unsafe { Irp::from_raw(self.0) };
-        // SAFETY: allocated with as many locations as the lower device asks for, at least one.
+        // SAFETY: the caller's contract, and a lower device needs at least one location.
         let location = unsafe { irp.next() };
         // SAFETY: the next location is ours to fill until IofCallDriver.
         unsafe { fill(location, &request.order) };

@@ -41,8 +41,8 @@ impl OwnIrp {
             inherited: Some(inherited),
             completion: (Some(arrived), (&raw const event).cast_mut().cast()),
         };
-        // SAFETY: the IRP is ours again since the last portion's completion routine has run; MDL and
-        // event outlive the wait.
+        // SAFETY: `irp` made it for this stack; it is ours again since the last portion's completion
+        // routine has run; MDL and event outlive the wait.
         let status = unsafe { irp.send(lower, &request) };
         if status == STATUS_PENDING {
             event.wait();
