@@ -63,6 +63,13 @@ fn the_driver_is_compiled_as_one_wherever_it_is_built() {
 }
 
 #[test]
+fn the_driver_gets_no_vectors_wherever_it_is_built() {
+    let config = fs::read_to_string(run::root().join(".cargo/config.toml")).expect("a file");
+    let here = format!("\"-C\", \"{}\"", crate::sys::NO_VECTORS);
+    assert!(config.contains(&here), "{here}");
+}
+
+#[test]
 fn files_that_it_copies_exist() {
     for name in ["driver.inx", "xfersplit-class.inx"] {
         assert!(makefile().contains(&format!("/{name} ")), "{name}");

@@ -39,7 +39,7 @@ const INTEGER_VECTORS: &[&str] = &[
     "pand", "por", "pxor", // bits
     "padd", "psub", "pmul", "pmadd", "psad", "pavg", "pmin", "pmax", // integers
     "pcmp", "psll", "psrl", "psra", // integers
-    "pshuf", "shuf", "punpck", "unpck", "pack", "pextr", "pinsr", // places
+    "pshuf", "shuf", "punpck", "unpck", "pack", "pextr", "pinsr", "pmovmsk", // places
     "prefetch", "lfence", "mfence", "sfence", "clflush", "pause", // memory
 ];
 
@@ -159,6 +159,7 @@ mod tests {
             &[0x0F, 0x57, 0xC0],                      // xorps xmm0, xmm0
             &[0x0F, 0x11, 0x01],                      // movups [rcx], xmm0
             &[0x66, 0x0F, 0xD4, 0xC1],                // paddq xmm0, xmm1
+            &[0x66, 0x0F, 0xD7, 0xC1],                // pmovmskb eax, xmm1
             &[0xF2, 0x0F, 0x10, 0x01],                // movsd xmm0, [rcx]
             &[0xF3, 0x0F, 0xBC, 0xC1],                // rep bsf eax, ecx
             &[0xF0, 0x0F, 0xB1, 0x11],                // lock cmpxchg [rcx], edx

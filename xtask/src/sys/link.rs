@@ -31,6 +31,10 @@ const LINKER: &[&str] = &[
 /// says the same; Cargo.toml does not, for everything else would take far longer to build.)
 pub(crate) const LTO: &str = "fat";
 
+/// No vectors made of straight-line code: reading a request's flags one by one, LLVM packs them into an XMM register
+/// to take them out again, which is more instructions and not fewer. (.cargo/config.toml says the same.)
+pub(crate) const NO_VECTORS: &str = "no-vectorize-slp";
+
 /// The linker's arguments. Paths are relative to the mirror: Cargo makes symbol names of these arguments too.
 pub(super) fn linker(driver: &Driver) -> impl Iterator<Item = String> {
     let of_the_driver = [
@@ -94,7 +98,10 @@ fn environment(command: &mut Command, folder: &Path, tools: &Tools) {
         .env(format!("AR_{triple}"), tools.program("llvm-lib"))
         .env(format!("CFLAGS_{triple}"), &flags)
         .env(format!("{cargo}_LINKER"), "rust-lld")
-        .env(format!("{cargo}_RUSTFLAGS"), remapped(folder));
+        .env(
+            format!("{cargo}_RUSTFLAGS"),
+            format!("-C{NO_VECTORS} {}", remapped(folder)),
+        );
 }
 
 /// Paths of this machine, which panic messages and symbols would carry into the image.

@@ -24,7 +24,7 @@ use std::{
 use crate::run::{self, Outcome};
 pub(crate) use drivers::{DRIVERS, Driver, FILTER, HIGHEST};
 #[cfg(test)]
-pub(crate) use link::LTO;
+pub(crate) use link::{LTO, NO_VECTORS};
 use tools::Tools;
 
 /// What drivers are compiled for.
