@@ -76,7 +76,7 @@ impl Irp {
     ///
     /// # Safety
     /// The IRP has a stack location below the current one.
-    unsafe fn next(&self) -> PIO_STACK_LOCATION {
+    pub unsafe fn next(&self) -> PIO_STACK_LOCATION {
         let current = self.current().0;
         // SAFETY: the caller's contract; locations lie below one another in one array.
         unsafe { current.sub(1) }

@@ -1,12 +1,13 @@
 //! IoBuildSynchronousFsdRequest: the I/O manager makes the IRP, describes the buffer, and cleans up.
 
-use core::ptr;
-
 use wdk_sys::{
-    DO_DIRECT_IO, IO_STATUS_BLOCK, IRP_MJ_READ, IRP_MJ_WRITE, LARGE_INTEGER, PDEVICE_OBJECT,
-    PIO_STACK_LOCATION, PIRP, PVOID, STATUS_PENDING, ntddk,
+    DO_DIRECT_IO, IO_STATUS_BLOCK, IRP_MJ_READ, IRP_MJ_WRITE, LARGE_INTEGER, PDEVICE_OBJECT, PVOID,
+    STATUS_PENDING, ntddk,
 };
-use xfersplit_wdm::{event::Event, irp::ReadWrite};
+use xfersplit_wdm::{
+    event::Event,
+    irp::{Irp, ReadWrite},
+};
 
 use super::Moved;
 use crate::lock::Locked;
@@ -35,11 +36,11 @@ pub(super) fn carry(
     unsafe { event.initialise() };
     let mut block = IO_STATUS_BLOCK::default();
     let irp = build(lower, address, order, &event, &raw mut block)?;
-    // SAFETY: just built, and not sent yet.
-    unsafe { dress(irp, order, stack_flags) };
+    // SAFETY: just built for `lower`, and not sent yet.
+    unsafe { dress(&irp, order, stack_flags) };
     // SAFETY: IofCallDriver takes the IRP over, and the I/O manager frees it; buffer, event and status
     // block outlive it; `lower` is the device that ours is attached to.
-    let mut status = unsafe { ntddk::IofCallDriver(lower, irp) };
+    let mut status = unsafe { ntddk::IofCallDriver(lower, irp.into_raw()) };
     if status == STATUS_PENDING {
         event.wait();
         // SAFETY: the event says that the I/O manager has written the block.
@@ -69,7 +70,7 @@ fn build(
     order: ReadWrite,
     event: &Event,
     block: *mut IO_STATUS_BLOCK,
-) -> Option<PIRP> {
+) -> Option<Irp> {
     let major = if order.write {
         IRP_MJ_WRITE
     } else {
@@ -91,7 +92,8 @@ fn build(
             block,
         )
     };
-    (!irp.is_null()).then_some(irp)
+    // SAFETY: the I/O manager made it for us to send.
+    (!irp.is_null()).then(|| unsafe { Irp::from_raw(irp) })
 }
 
 /// What IoBuildSynchronousFsdRequest does not know of: the parent's `Key` and `SL_*` flags.
@@ -102,20 +104,11 @@ fn build(
     clippy::multiple_unsafe_ops_per_block,
     reason = "each block reaches one field; the lint counts every union on the way to it"
 )]
-unsafe fn dress(irp: PIRP, order: ReadWrite, stack_flags: u8) {
-    // SAFETY: the caller's contract.
-    let current: PIO_STACK_LOCATION = unsafe {
-        (*irp)
-            .Tail
-            .Overlay
-            .__bindgen_anon_2
-            .__bindgen_anon_1
-            .CurrentStackLocation
-    };
-    // SAFETY: IoGetNextIrpStackLocation: the IRP has at least the location of the driver below.
-    let next = unsafe { current.sub(1) };
+unsafe fn dress(irp: &Irp, order: ReadWrite, stack_flags: u8) {
+    // SAFETY: the caller's contract: there is the location of the driver below.
+    let next = unsafe { irp.next() };
     // SAFETY: the next location is the sender's to fill.
-    unsafe { ptr::write(&raw mut (*next).Flags, stack_flags) };
+    unsafe { (*next).Flags = stack_flags };
     // SAFETY: as above; Parameters.Read and Parameters.Write have one layout.
     unsafe { (*next).Parameters.Read.Key = order.key };
 }
