@@ -118,9 +118,9 @@ fn the_parents_kind_is_inherited() {
 
 #[test]
 fn a_device_that_takes_no_mdls_never_gets_an_address() {
-    // For such a device the I/O manager would pass the address on, or copy: the portion travels by
-    // MDL all the same.
-    for flags in [0, DO_BUFFERED_IO] {
+    // For such a device the I/O manager would pass the address on, or copy, which it does wherever
+    // DO_BUFFERED_IO is set: the portion travels by MDL all the same.
+    for flags in [0, DO_BUFFERED_IO, DO_BUFFERED_IO | DO_DIRECT_IO] {
         run(portions_of(PAGES, 1), |stack| {
             let below = lower(stack);
             stack.watch(below);

@@ -1,8 +1,8 @@
 //! IoBuildSynchronousFsdRequest: the I/O manager makes the IRP, describes the buffer, and cleans up.
 
 use wdk_sys::{
-    DO_DIRECT_IO, IO_STATUS_BLOCK, IRP_MJ_READ, IRP_MJ_WRITE, LARGE_INTEGER, PDEVICE_OBJECT, PVOID,
-    STATUS_PENDING, ntddk,
+    DO_BUFFERED_IO, DO_DIRECT_IO, IO_STATUS_BLOCK, IRP_MJ_READ, IRP_MJ_WRITE, LARGE_INTEGER,
+    PDEVICE_OBJECT, PVOID, STATUS_PENDING, ntddk,
 };
 use xfersplit_wdm::{
     event::Event,
@@ -51,11 +51,12 @@ pub(super) fn carry(
 }
 
 /// Whether the I/O manager describes the buffer with an MDL for this device. For any other it would
-/// copy it or pass the address on as it is.
+/// copy it or pass the address on as it is; `DO_BUFFERED_IO` is what it looks at first (ReactOS
+/// ntoskrnl/io/iomgr/irp.c, IoBuildAsynchronousFsdRequest).
 fn takes_mdls(lower: PDEVICE_OBJECT) -> bool {
     // SAFETY: we are attached to it.
     let flags = unsafe { (*lower).Flags };
-    flags & DO_DIRECT_IO != 0
+    flags & (DO_DIRECT_IO | DO_BUFFERED_IO) == DO_DIRECT_IO
 }
 
 /// The end of such a request arrives as a special kernel APC: in a guarded region it never would.
