@@ -21,33 +21,26 @@ pub trait Top {
     fn write(&self, offset: u64, buffer: &Buffer) -> Transfer<'_>;
 }
 
-impl Top for Stack {
-    fn disk(&self) -> &Disk {
-        Self::disk(self)
-    }
+macro_rules! top {
+    ($stack:ty) => {
+        impl Top for $stack {
+            fn disk(&self) -> &Disk {
+                Self::disk(self)
+            }
 
-    fn read(&self, offset: u64, buffer: &Buffer) -> Transfer<'_> {
-        Self::read(self, offset, buffer)
-    }
+            fn read(&self, offset: u64, buffer: &Buffer) -> Transfer<'_> {
+                Self::read(self, offset, buffer)
+            }
 
-    fn write(&self, offset: u64, buffer: &Buffer) -> Transfer<'_> {
-        Self::write(self, offset, buffer)
-    }
+            fn write(&self, offset: u64, buffer: &Buffer) -> Transfer<'_> {
+                Self::write(self, offset, buffer)
+            }
+        }
+    };
 }
 
-impl Top for DmaStack {
-    fn disk(&self) -> &Disk {
-        Self::disk(self)
-    }
-
-    fn read(&self, offset: u64, buffer: &Buffer) -> Transfer<'_> {
-        Self::read(self, offset, buffer)
-    }
-
-    fn write(&self, offset: u64, buffer: &Buffer) -> Transfer<'_> {
-        Self::write(self, offset, buffer)
-    }
-}
+top!(Stack);
+top!(DmaStack);
 
 /// A READ or WRITE.
 pub fn transfer<'s>(
