@@ -4,7 +4,7 @@
 //! The scenarios are the files in `tests` of the filter, of the driver at the top of a stack and of
 //! the driver of a DMA disk controller. Each has its own world in its own `tests/common`; what a
 //! request moved, and whether it was completed as a request must be, is the same question in all of
-//! them and has one answer here.
+//! them and has one answer here. The lab's scenes (`demo --techniques`) ask the first half of it too.
 //!
 //! * [`Exchange`] is a request whose data is compared afterwards, at any [`Top`].
 //! * [`assert_told_once`], [`assert_success`] and [`assert_failure`] judge how an IRP came back.
@@ -13,7 +13,7 @@
 #![forbid(unsafe_code)]
 #![allow(
     clippy::missing_panics_doc,
-    reason = "everything here is for tests, and a test fails by a panic"
+    reason = "what panics is for tests, and a test fails by a panic"
 )]
 
 mod data;

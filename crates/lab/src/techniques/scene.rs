@@ -4,19 +4,19 @@ use std::fmt;
 
 use ntsim::dma::DmaCounts;
 use ntsim::port::{Direction, Disk, Hba, PortRecord};
-use ntsim::world::{Buffer, DmaStack, DmaWorld, Pending, Transfer};
+use ntsim::world::{Buffer, DmaStack, DmaWorld, Pending};
 use ntsim::{Clock, Driver, Report, Stack, World};
+use scenario::{Exchange, Top};
 use serde_json::Value;
 
 use crate::report::{count, several};
-use crate::rng::Rng;
+
+pub(super) use scenario::PAGE;
 
 /// What a scene comes to: what was seen, or what did not hold.
 pub type Shown = Result<Seen, String>;
 
-/// Bytes of a page.
-pub(super) const PAGE: usize = 4096;
-/// Both directions.
+/// Both directions, the write first.
 pub(super) const BOTH: [Direction; 2] = [Direction::Write, Direction::Read];
 
 /// The drivers that play, and the seed of everything random.
@@ -184,97 +184,27 @@ pub(super) fn holds(what: &str, yes: bool) -> Result<(), String> {
     }
 }
 
-/// Bytes that follow from a seed, in plain memory.
-pub(super) fn memory(seed: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    Rng::new(seed).fill(&mut bytes);
-    bytes
-}
-
-/// Where requests go, and the disk that they are for.
-pub(super) trait Top {
-    fn disk(&self) -> &Disk;
-    fn transfer(&self, direction: Direction, offset: u64, buffer: &Buffer) -> Transfer<'_>;
-}
-
-impl Top for Stack {
-    fn disk(&self) -> &Disk {
-        self.disk()
-    }
-
-    fn transfer(&self, direction: Direction, offset: u64, buffer: &Buffer) -> Transfer<'_> {
-        match direction {
-            Direction::Read => self.read(offset, buffer),
-            Direction::Write => self.write(offset, buffer),
-        }
-    }
-}
-
-impl Top for DmaStack {
-    fn disk(&self) -> &Disk {
-        self.disk()
-    }
-
-    fn transfer(&self, direction: Direction, offset: u64, buffer: &Buffer) -> Transfer<'_> {
-        match direction {
-            Direction::Read => self.read(offset, buffer),
-            Direction::Write => self.write(offset, buffer),
-        }
-    }
-}
-
 /// A request whose data is compared with plain memory afterwards.
-pub(super) struct Probe {
-    direction: Direction,
-    offset: u64,
-    buffer: Buffer,
-    memory: Vec<u8>,
-}
+pub(super) struct Probe(Exchange);
 
 impl Probe {
     /// A request of all of `buffer`. What is to be overwritten holds something else before.
     pub(super) fn new(top: &impl Top, direction: Direction, offset: u64, buffer: Buffer) -> Self {
-        let length = buffer.len();
-        let seed = offset ^ (length as u64) << 32 ^ u64::from(direction == Direction::Read);
-        let memory = memory(seed, length);
-        let before: Vec<u8> = memory.iter().map(|byte| !byte).collect();
-        match direction {
-            Direction::Write => {
-                buffer.write(0, &memory);
-                top.disk().poke(offset, &before);
-            }
-            Direction::Read => {
-                top.disk().poke(offset, &memory);
-                buffer.write(0, &before);
-            }
-        }
-        Self {
-            direction,
-            offset,
-            buffer,
-            memory,
-        }
+        let length = buffer.len() as u64;
+        let seed = offset ^ length << 32 ^ u64::from(direction == Direction::Read);
+        Self(Exchange::in_buffer(top, direction, offset, buffer, seed))
     }
 
     /// Sends it.
     pub(super) fn send<'s>(&self, top: &'s impl Top) -> Pending<'s> {
-        top.transfer(self.direction, self.offset, &self.buffer)
-            .send()
+        self.0.transfer(top).send()
     }
 
     /// Compares: how many bytes are the same, which is all of them.
     pub(super) fn compare(&self, top: &impl Top) -> Result<u64, String> {
-        let found = match self.direction {
-            Direction::Read => self.buffer.bytes(),
-            Direction::Write => {
-                let mut bytes = vec![0; self.memory.len()];
-                top.disk().peek(self.offset, &mut bytes);
-                bytes
-            }
-        };
-        let pairs = found.iter().zip(&self.memory);
-        let same = pairs.filter(|(found, right)| found == right).count() as u64;
-        expect("bytes in their place", same, self.memory.len() as u64)?;
+        let length = self.length();
+        let same = self.0.moved(top, 0..length) as u64;
+        expect("bytes in their place", same, length as u64)?;
         Ok(same)
     }
 
@@ -282,8 +212,12 @@ impl Probe {
     pub(super) fn moves(&self, top: &impl Top) -> Result<u64, String> {
         let done = self.send(top).wait();
         holds("the request succeeds", done.succeeded())?;
-        expect("bytes claimed", done.information, self.memory.len() as u64)?;
+        expect("bytes claimed", done.information, self.length() as u64)?;
         self.compare(top)
+    }
+
+    fn length(&self) -> usize {
+        self.0.buffer().len()
     }
 }
 
