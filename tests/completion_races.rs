@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{BOTH, Exchange, Random, adapter, assert_success, moves, run, world};
+use common::{BOTH, Exchange, Random, adapter, assert_success, run, world};
+use ntsim::abi::STATUS_PENDING;
 use ntsim::port::{Completion, Direction};
 use ntsim::{Clock, Stack, World};
 
@@ -97,10 +98,10 @@ fn inline_and_later_take_turns() {
             .setting("Window", 4);
         run(world, |stack| {
             for direction in BOTH {
-                moves(
-                    stack,
-                    &Exchange::new(stack, direction, 0, 9 * PIECE, 0, seed),
-                );
+                let exchange = Exchange::new(stack, direction, 0, 9 * PIECE, 0, seed);
+                let done = exchange.transfer(stack).send().wait();
+                exchange.assert_moved(stack, &done);
+                assert_eq!(done.returned, STATUS_PENDING, "even if it is over by then");
             }
         });
     }

@@ -99,9 +99,15 @@ fn synchronous(scene: &Scene, hba: Hba) -> World {
         .setting("PortionBytes", 4 * PAGE as u32)
 }
 
-/// IRPs of IoBuildSynchronousFsdRequest, one after the other, until all has been moved.
+/// Four pages can be locked at a time: IRPs of IoBuildSynchronousFsdRequest, one after the other, until all has been
+/// moved.
 pub(super) fn loop_of_irps(scene: &Scene) -> Shown {
-    play(synchronous(scene, Hba::unlimited()), |stack| {
+    let four = LockLimits {
+        process: Some(4),
+        ..LockLimits::default()
+    };
+    let world = synchronous(scene, Hba::unlimited()).lock_limits(four);
+    play(world, |stack| {
         stack.machine().watch_calls();
         let mut verified = 0;
         for direction in BOTH {
@@ -111,11 +117,13 @@ pub(super) fn loop_of_irps(scene: &Scene) -> Shown {
         expect("partial-transfer IRPs of both requests", irps, 2 * 4)?;
         let counts = stack.port().counts();
         expect("at the same time", u64::from(counts.in_flight_peak), 1)?;
+        let peak = stack.machine().lock_counts().peak as u64;
+        expect("most pages locked at a time", peak, 4)?;
         Ok(Seen::verified(verified)
             .fact("requests of 14 pages", 2)
             .fact("partial-transfer IRPs", irps)
             .fact("at the same time", u64::from(counts.in_flight_peak))
-            .fact("most pages in one", u64::from(counts.largest_pages)))
+            .fact("most pages locked at a time", peak))
     })
 }
 

@@ -13,11 +13,20 @@ pub const TECHNIQUES: &[Technique] = &[
         document: Dma,
         name: "Map registers",
         asks: "How much goes in one operation depends on the number of map registers",
-        code: &[at("crates/core/src/limits.rs", "normalise")],
-        tests: &[at(
-            "tests/settings.rs",
-            "maximum_physical_pages_and_map_registers",
-        )],
+        code: &[
+            at("crates/core/src/limits.rs", "normalise"),
+            at("drivers/monolithic/src/adapter.rs", "open"),
+        ],
+        tests: &[
+            at(
+                "tests/settings.rs",
+                "maximum_physical_pages_and_map_registers",
+            ),
+            at(
+                "drivers/monolithic/tests/twelve_pages_five_registers.rs",
+                "any_number_of_pages_on_any_number_of_registers",
+            ),
+        ],
         show: registers::map_registers,
     },
     Technique {
@@ -74,6 +83,10 @@ pub const TECHNIQUES: &[Technique] = &[
         tests: &[
             at("crates/core/tests/vectors.rs", "page_spans"),
             at(
+                "tests/settings.rs",
+                "maximum_physical_pages_and_map_registers",
+            ),
+            at(
                 "crates/ntsim/tests/pitfalls/mdls.rs",
                 "p17_data_buffer_is_followed",
             ),
@@ -121,7 +134,7 @@ pub const TECHNIQUES: &[Technique] = &[
         asks: "IoAllocateMdl for a portion, MmProbeAndLockPages, transfer, MmUnlockPages, and MmPrepareMdlForReuse for \
                the next portion",
         code: &[
-            at("drivers/highest/src/stage.rs", "portions"),
+            at("drivers/highest/src/stage.rs", "stage"),
             at("drivers/highest/src/lock.rs", "lock"),
             at("crates/wdm/src/mdl.rs", "prepare_for_reuse"),
         ],
@@ -151,15 +164,22 @@ pub const TECHNIQUES: &[Technique] = &[
     Technique {
         document: Dma,
         name: "Synchronous loop",
-        asks: "IoBuildSynchronousFsdRequest for a portion of whole pages, IoCallDriver, and again until all is moved",
+        asks: "Where the buffer can't be locked as a whole: IoBuildSynchronousFsdRequest for a portion of whole pages, \
+               IoCallDriver, and again until all is moved; then the original is completed",
         code: &[
             at("drivers/highest/src/carry/synchronous.rs", "carry"),
             at("drivers/highest/src/portion.rs", "next"),
+            at("drivers/highest/src/dispatch.rs", "answer"),
         ],
         tests: &[
             at(
                 "drivers/highest/tests/sequence.rs",
                 "the_loop_of_synchronous_requests",
+            ),
+            at("drivers/highest/tests/carriages.rs", "what_goes_down"),
+            at(
+                "drivers/highest/tests/lock_limit.rs",
+                "one_page_is_enough_for_a_mebibyte",
             ),
             at(
                 "drivers/highest/tests/every_byte_arrives.rs",
@@ -336,10 +356,16 @@ pub const TECHNIQUES: &[Technique] = &[
             at("src/dispatch.rs", "dispatch_read_write"),
             at("src/shape/mod.rs", "read"),
         ],
-        tests: &[at(
-            "tests/relay_children.rs",
-            "what_fits_is_the_senders_own_irp",
-        )],
+        tests: &[
+            at(
+                "tests/relay_children.rs",
+                "what_fits_is_the_senders_own_irp",
+            ),
+            at(
+                "tests/relay_children.rs",
+                "parts_of_the_request_and_nothing_else",
+            ),
+        ],
         show: split_transfer::decision,
     },
     Technique {
@@ -347,8 +373,8 @@ pub const TECHNIQUES: &[Technique] = &[
         name: "Too long, or too many pages",
         asks: "Either is a reason to split; a piece has one page less than `MaximumPhysicalPages` (here with `PageRule` 1)",
         code: &[
-            at("crates/core/src/plan/rules.rs", "new"),
-            at("crates/core/src/plan.rs", "new"),
+            at("crates/core/src/plan/rules.rs", "fit_whole"),
+            at("crates/core/src/plan/rules.rs", "fixed_room"),
         ],
         tests: &[
             at(
@@ -476,7 +502,7 @@ pub const TECHNIQUES: &[Technique] = &[
         asks: "Or it fails, when retries after device transfer errors are exhausted",
         code: &[
             at("crates/core/src/verdict.rs", "verdict"),
-            at("src/split/completion.rs", "finish"),
+            at("src/split/completion.rs", "attempt_done"),
         ],
         tests: &[
             at(
