@@ -6,7 +6,10 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{BOTH, CARRIAGES, Exchange, PAGE, SECTOR, lower, moves, portions, portions_of, run};
-use ntsim::abi::{DO_BUFFERED_IO, DO_DIRECT_IO, IRP_NOCACHE, IRP_PAGING_IO, SL_WRITE_THROUGH};
+use ntsim::abi::{
+    DO_BUFFERED_IO, DO_DIRECT_IO, IRP_DEFER_IO_COMPLETION, IRP_NOCACHE, IRP_PAGING_IO,
+    IRP_SYNCHRONOUS_PAGING_IO, SL_WRITE_THROUGH,
+};
 use ntsim::port::Direction;
 
 const PAGES: usize = 4;
@@ -102,18 +105,37 @@ fn the_parents_key_and_flags_are_inherited() {
 
 #[test]
 fn the_parents_kind_is_inherited() {
-    run(portions_of(PAGES, 0), |stack| {
-        stack.watch(lower(stack));
-        let process = stack.process("program");
-        let exchange = Exchange::new(stack, &process, Direction::Read, 0, LENGTH, 0);
-        let flags = IRP_NOCACHE | IRP_PAGING_IO;
-        let request = exchange.transfer(stack).irp_flags(flags);
-        assert!(request.send().wait().succeeded());
-        for portion in portions(stack) {
-            assert_eq!(portion.irp_flags & flags, flags);
-            assert_eq!(portion.thread, process.thread().addr());
+    // A priority hint is in bits 17 to 19 of the flags, one more than its value: this is Low.
+    const LOW: u32 = 2 << 17;
+    let kinds = [
+        0,
+        IRP_NOCACHE,
+        IRP_NOCACHE | IRP_PAGING_IO,
+        IRP_NOCACHE | IRP_PAGING_IO | IRP_SYNCHRONOUS_PAGING_IO,
+    ];
+    for kind in kinds {
+        for hint in [0, LOW] {
+            run(portions_of(PAGES, 0), |stack| {
+                stack.watch(stack.top());
+                stack.watch(lower(stack));
+                let process = stack.process("program");
+                let exchange = Exchange::new(stack, &process, Direction::Read, 0, LENGTH, 0);
+                // Whose completion is deferred is the parent's own affair.
+                let flags = kind | hint | IRP_DEFER_IO_COMPLETION;
+                let request = exchange.transfer(stack).irp_flags(flags);
+                assert!(request.send().wait().succeeded());
+                let [came] = &stack.arrivals(stack.top())[..] else {
+                    panic!("one request came");
+                };
+                for portion in portions(stack) {
+                    assert_eq!(portion.irp_flags & !(7 << 17), kind);
+                    assert_eq!(portion.priority, came.priority);
+                    assert_eq!(portion.thread, process.thread().addr());
+                }
+                assert_eq!(came.priority, if hint == 0 { 2 } else { 1 });
+            });
         }
-    });
+    }
 }
 
 #[test]

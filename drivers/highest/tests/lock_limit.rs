@@ -7,6 +7,7 @@ use common::{
     quota, resources, run, world,
 };
 use ntsim::abi::{STATUS_INSUFFICIENT_RESOURCES, STATUS_WORKING_SET_QUOTA};
+use ntsim::port::Disk;
 
 #[test]
 fn one_page_is_enough_for_a_mebibyte() {
@@ -111,6 +112,25 @@ fn a_sector_across_two_pages_needs_two_pages() {
                 &Exchange::new(stack, &process, direction, 0, 4 * PAGE, unaligned),
             );
         }
+    });
+}
+
+#[test]
+fn a_portion_is_never_less_than_a_sector() {
+    let sector = 2 * PAGE;
+    let disk = Disk::memory(1 << 12, sector as u32);
+    run(portions_of(1, 0).disk(disk), |stack| {
+        stack.watch(lower(stack));
+        let process = stack.process("program");
+        let mut aligned = 0;
+        for direction in BOTH.into_iter().cycle().take(4) {
+            let exchange = Exchange::new(stack, &process, direction, 0, 4 * sector, 0);
+            aligned += usize::from(exchange.buffer().address().addr().is_multiple_of(sector));
+            moves(stack, &exchange);
+        }
+        let lengths: Vec<_> = portions(stack).iter().map(|one| one.length).collect();
+        assert_eq!(lengths, [sector as u32; 4 * 4]);
+        assert!(aligned > 0, "a sector can end where a page does");
     });
 }
 

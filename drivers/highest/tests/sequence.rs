@@ -88,6 +88,56 @@ fn a_portion_that_cannot_be_locked_is_halved_in_the_same_mdl() {
 }
 
 #[test]
+fn a_short_portion_is_halved_from_its_own_length() {
+    let world = portions_of(16, 0).lock_limits(quota(2));
+    run(world, |stack| {
+        let process = stack.process("program");
+        let exchange = Exchange::new(stack, &process, BOTH[0], 0, 4 * PAGE, 0);
+        stack.machine().watch_calls();
+        moves(stack, &exchange);
+        let mut expected = vec![Allocate(4), LockFails(4)];
+        for _ in 0..2 {
+            expected.extend(portion(2));
+        }
+        expected.push(Free);
+        assert_eq!(steps(stack), expected);
+    });
+}
+
+#[test]
+fn eight_portions_of_the_size_that_could_be_locked_come_before_twice_the_size() {
+    run(portions_of(4, 0), |stack| {
+        let process = stack.process("program");
+        let exchange = Exchange::new(stack, &process, BOTH[0], 0, (3 * 4 + 10) * PAGE, 0);
+        let short = process.clone();
+        let mut arrived = 0;
+        stack.port().observe(Some(Box::new(move |_| {
+            arrived += 1;
+            if arrived == 3 {
+                short.limit_locked_pages(1);
+            }
+        })));
+        stack.machine().watch_calls();
+        moves(stack, &exchange);
+        stack.port().observe(None);
+        let mut expected = vec![Allocate(4)];
+        for _ in 0..3 {
+            expected.extend(portion(4));
+        }
+        expected.extend([LockFails(4), LockFails(2)]);
+        for _ in 0..8 {
+            expected.extend(portion(1));
+        }
+        expected.push(LockFails(2));
+        for _ in 0..2 {
+            expected.extend(portion(1));
+        }
+        expected.push(Free);
+        assert_eq!(steps(stack), expected);
+    });
+}
+
+#[test]
 fn an_mdl_that_is_too_small_for_the_next_portion_is_freed() {
     for carriage in CARRIAGES {
         run(portions_of(2, carriage), |stack| {
