@@ -209,7 +209,7 @@ impl Buffer {
     /// same period has from byte `disk_offset` on.
     ///
     /// # Panics
-    /// When the buffer was not made with [`Stack::buffer_pattern`](super::Stack::buffer_pattern).
+    /// When the buffer was not made with [`Device::buffer_pattern`](super::Device::buffer_pattern).
     pub fn fill_pattern(&self, disk_offset: u64) {
         let pages = self.0.period.expect("a buffer made with buffer_pattern");
         let length = self.len().min(pages * PAGE);

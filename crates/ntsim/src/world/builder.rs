@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::above::Above;
+use super::device::Device;
 use super::naive::Sender;
 use super::report::Report;
 use super::stack::{Parts, Places, Stack};
@@ -337,14 +338,13 @@ impl World {
         let top = if self.class_above {
             machine.extension::<Above>().lower()
         } else {
-            places.top
+            node.top()
         };
         let bare = self.driver.is_none() && self.function.is_none() && self.kind == StackKind::Port;
         let stack = Stack::new(Parts {
-            machine,
+            device: Device::new(machine, node, top),
             port,
-            node,
-            places: Places { top, ..places },
+            places,
             sender: bare.then_some(self.sender),
             settings_key: format!(r"{}\{SETTINGS}", pnp::hardware_key(INSTANCE)),
         });

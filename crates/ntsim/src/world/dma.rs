@@ -1,15 +1,16 @@
 //! A world with a bus-master disk controller, and the driver under test as its function driver.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::Arc;
 
-use super::buffer::{Buffer, Layout};
-use super::stack::Tally;
+use super::buffer::Buffer;
+use super::device::Device;
 use super::transfer::Transfer;
 use crate::abi::{NTSTATUS, PDEVICE_OBJECT};
 use crate::controller::{self, Bus, Completion, Controller, ControllerCounts, Misuse};
 use crate::dma::{self, DmaCounts, Grants, Greedy, Setup};
 use crate::machine::{AllocationCounts, BugCheck, Clock, Config, Machine, NtThread};
-use crate::pnp::{self, DevicePower, Devnode, Driver};
+use crate::pnp::{self, Devnode, Driver};
 use crate::port::{Direction, Disk};
 use crate::registry::{Registry, Value};
 
@@ -226,13 +227,11 @@ impl DmaWorld {
             dma::set_pool(registers);
         }
         dma::set_greedy(self.greedy);
-        let tally = Arc::<Tally>::default();
-        let mut at_start = machine.allocations();
-        let started = start(bus.device(), &driver);
-        let value = started.map(|node| {
-            let stack = DmaStack::new(machine, &controller, node, &tally);
-            at_start = machine.allocations();
-            let value = scenario(&stack);
+        let stack =
+            start(bus.device(), &driver).map(|node| DmaStack::new(machine, &controller, node));
+        let at_start = machine.allocations();
+        let value = stack.as_ref().map_err(|&status| status).map(|stack| {
+            let value = scenario(stack);
             stack.take_down();
             value
         });
@@ -243,7 +242,7 @@ impl DmaWorld {
         bus.delete(machine);
         let left = dma::left_behind();
         assert!(left.is_empty(), "left behind: {left:?}");
-        let (sent, finished) = tally.counts();
+        let (sent, finished) = stack.map_or((0, 0), |stack| stack.requests());
         let report = DmaReport {
             dma: dma::counts(),
             controller: controller.counts(),
@@ -300,33 +299,25 @@ pub struct DmaReport {
 pub struct DmaStack(Arc<Inner>);
 
 struct Inner {
-    machine: Arc<Machine>,
+    device: Device,
     controller: Arc<Controller>,
-    /// Taken out while somebody works on it: what the PnP manager does may block.
-    node: Mutex<Option<Devnode>>,
-    top: PDEVICE_OBJECT,
-    tally: Arc<Tally>,
 }
 
-// SAFETY: the device object at the top is only named here; the I/O manager takes it from any thread.
-unsafe impl Send for Inner {}
-// SAFETY: as above.
-unsafe impl Sync for Inner {}
+impl Deref for DmaStack {
+    type Target = Device;
 
-/// Requests and buffers.
+    fn deref(&self) -> &Device {
+        &self.0.device
+    }
+}
+
+/// Requests.
 impl DmaStack {
-    fn new(
-        machine: &Arc<Machine>,
-        controller: &Arc<Controller>,
-        node: Devnode,
-        tally: &Arc<Tally>,
-    ) -> Self {
+    fn new(machine: &Arc<Machine>, controller: &Arc<Controller>, node: Devnode) -> Self {
+        let top = node.top();
         Self(Arc::new(Inner {
-            machine: Arc::clone(machine),
+            device: Device::new(Arc::clone(machine), node, top),
             controller: Arc::clone(controller),
-            top: node.top(),
-            node: Mutex::new(Some(node)),
-            tally: Arc::clone(tally),
         }))
     }
 
@@ -341,89 +332,26 @@ impl DmaStack {
     }
 
     fn transfer(&self, direction: Direction, offset: u64, buffer: &Buffer) -> Transfer<'static> {
-        Transfer::to_device((self.0.top, &self.0.tally), direction, offset, buffer)
-    }
-
-    /// `length` bytes on scattered frames, starting `page_offset` bytes into the first page.
-    ///
-    /// # Panics
-    /// When `page_offset` is a page or more.
-    pub fn buffer(&self, length: usize, page_offset: usize) -> Buffer {
-        Buffer::new(length, page_offset, Layout::Scattered)
-    }
-
-    /// The same on neighbouring frames.
-    ///
-    /// # Panics
-    /// When `page_offset` is a page or more.
-    pub fn buffer_contiguous(&self, length: usize, page_offset: usize) -> Buffer {
-        Buffer::new(length, page_offset, Layout::Contiguous)
-    }
-
-    /// The same on runs of `run_pages` neighbouring frames.
-    ///
-    /// # Panics
-    /// When `page_offset` is a page or more.
-    pub fn buffer_runs(&self, length: usize, page_offset: usize, run_pages: usize) -> Buffer {
-        Buffer::new(length, page_offset, Layout::Runs(run_pages))
+        Transfer::to_device((self.top(), self.tally()), direction, offset, buffer)
     }
 
     /// Runs `body` on another NT thread. The scenario does not end before it has.
     pub fn spawn(&self, name: &str, body: impl FnOnce(&Self) + Send + 'static) -> NtThread {
         let stack = self.clone();
-        self.0.machine.spawn_thread(name, move || body(&stack))
+        self.machine().spawn_thread(name, move || body(&stack))
     }
 }
 
 /// `PnP` and power, as the `PnP` manager does them. `PASSIVE_LEVEL`.
 impl DmaStack {
-    /// `QUERY_STOP` and `STOP`: the device keeps its driver, and its resources go.
-    ///
-    /// # Errors
-    /// What the stack answered.
-    pub fn stop(&self) -> Result<(), NTSTATUS> {
-        self.with_node(Devnode::stop)
-    }
-
-    /// `START` after [`Self::stop`].
-    ///
-    /// # Errors
-    /// What the stack answered.
-    pub fn start(&self) -> Result<(), NTSTATUS> {
-        self.with_node(Devnode::restart)
-    }
-
     /// The device is pulled out, and some time later the PnP manager hears of it:
-    /// `SURPRISE_REMOVAL`. `REMOVE` follows with [`Self::remove`], or when the scenario ends.
+    /// `SURPRISE_REMOVAL`. `REMOVE` follows with [`Device::remove`], or when the scenario ends.
     ///
     /// # Errors
     /// What the stack answered, although drivers may not refuse it.
     pub fn pull_out(&self) -> Result<(), NTSTATUS> {
         self.0.controller.pull_out();
         self.with_node(Devnode::surprise_remove)
-    }
-
-    /// `QUERY_REMOVE` (unless it was pulled out) and `REMOVE`. Nothing may be sent afterwards.
-    ///
-    /// # Errors
-    /// What the stack answered to `QUERY_REMOVE`.
-    pub fn remove(&self) -> Result<(), NTSTATUS> {
-        self.with_node(Devnode::remove)
-    }
-
-    /// A device power IRP from the top of the stack.
-    pub fn set_power(&self, power: DevicePower) -> NTSTATUS {
-        self.with_node(|node| node.set_power(power))
-    }
-
-    /// Works on the device node; nobody else can meanwhile.
-    fn with_node<T>(&self, work: impl FnOnce(&mut Devnode) -> T) -> T {
-        let slot = || self.0.node.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = slot().take();
-        let mut node = taken.expect("one thread at a time starts, stops and removes a device");
-        let result = work(&mut node);
-        *slot() = Some(node);
-        result
     }
 
     /// Removes the device if the scenario has not.
@@ -444,30 +372,5 @@ impl DmaStack {
     /// The disk behind it.
     pub fn disk(&self) -> &Disk {
         self.0.controller.disk()
-    }
-
-    /// The machine: allocations, virtual time.
-    pub fn machine(&self) -> &Arc<Machine> {
-        &self.0.machine
-    }
-
-    /// Map registers, channels and mappings so far.
-    pub fn dma(&self) -> DmaCounts {
-        dma::counts()
-    }
-
-    /// The device that requests are sent to.
-    pub fn top(&self) -> PDEVICE_OBJECT {
-        self.0.top
-    }
-
-    /// Lets time pass until nothing is due any more.
-    pub fn idle(&self) {
-        self.0.machine.idle();
-    }
-
-    /// Requests sent, and requests that have come back.
-    pub fn requests(&self) -> (u64, u64) {
-        self.0.tally.counts()
     }
 }

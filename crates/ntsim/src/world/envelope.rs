@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use super::buffer::Buffer;
-use super::stack::Tally;
+use super::device::Tally;
 use crate::abi::{
     _EVENT_TYPE, IO_STACK_LOCATION, KEVENT, NTSTATUS, PDEVICE_OBJECT, PIO_STACK_LOCATION, PIRP,
     PMDL, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS,

@@ -1,50 +1,24 @@
 //! The running device stack, as a scenario sees it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::above::Above;
-use super::buffer::{Buffer, Layout};
+use super::buffer::Buffer;
 use super::builder::StackKind;
 use super::control::Control;
+use super::device::Device;
 use super::fs::FileSystem;
 use super::naive::Sender;
 use super::scsi::{Scsi, read_write_cdb};
 use super::transfer::Transfer;
-use crate::abi::{
-    _EVENT_TYPE, KEVENT, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, SRB_FUNCTION_EXECUTE_SCSI,
-};
+use crate::abi::{NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, SRB_FUNCTION_EXECUTE_SCSI};
 use crate::class::{self, ClassCounts, ClassFacts};
 use crate::io::{self, Arrival};
-use crate::ke;
-use crate::machine::{Machine, NtThread};
-use crate::pnp::{DevicePower, Devnode, Usage};
+use crate::machine::NtThread;
+use crate::pnp::{Devnode, Usage};
 use crate::port::{Direction, Disk, Port};
 use crate::registry::{Registry, Value};
-
-/// Requests sent and come back, over all threads.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    sent: AtomicU64,
-    finished: AtomicU64,
-}
-
-impl Tally {
-    pub(super) fn sent(&self) {
-        self.sent.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn finished(&self) {
-        self.finished.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn counts(&self) -> (u64, u64) {
-        (
-            self.sent.load(Ordering::Relaxed),
-            self.finished.load(Ordering::Relaxed),
-        )
-    }
-}
 
 /// A started device stack with the port at the bottom; see [`World::run`](super::World::run).
 /// Clones are the same stack, for other threads.
@@ -52,13 +26,10 @@ impl Tally {
 pub struct Stack(Arc<Inner>);
 
 struct Inner {
-    machine: Arc<Machine>,
+    device: Device,
     port: Arc<Port>,
-    /// Taken out while somebody works on it: what the `PnP` manager does may block.
-    node: Mutex<Option<Devnode>>,
     places: Places,
     sender: Option<Sender>,
-    tally: Arc<Tally>,
     settings_key: String,
     /// Special files that are on the device now.
     special: Mutex<Vec<Usage>>,
@@ -68,7 +39,6 @@ struct Inner {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
     pub(super) kind: StackKind,
-    pub(super) top: PDEVICE_OBJECT,
     /// The disk class driver's device and the one right beneath it.
     pub(super) class: Option<(PDEVICE_OBJECT, PDEVICE_OBJECT)>,
 }
@@ -87,59 +57,50 @@ impl Places {
             below = device;
             device = above;
         }
-        Self {
-            kind,
-            top: node.top(),
-            class: found,
-        }
+        Self { kind, class: found }
     }
 }
 
 /// What a stack is made of.
 pub(super) struct Parts {
-    pub(super) machine: Arc<Machine>,
+    pub(super) device: Device,
     pub(super) port: Arc<Port>,
-    pub(super) node: Devnode,
     pub(super) places: Places,
     pub(super) sender: Option<Sender>,
     pub(super) settings_key: String,
 }
 
-// SAFETY: the device object at the top is only named here; the I/O manager takes it from any
-// thread. The other parts are `Send` and `Sync` of their own.
+// SAFETY: the device objects are only named here; the I/O manager takes them from any thread. The
+// other parts are `Send` and `Sync` of their own.
 unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
 
+impl Deref for Stack {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.0.device
+    }
+}
+
 impl Stack {
     pub(super) fn new(parts: Parts) -> Self {
         Self(Arc::new(Inner {
-            machine: parts.machine,
+            device: parts.device,
             port: parts.port,
             places: parts.places,
-            node: Mutex::new(Some(parts.node)),
             sender: parts.sender,
-            tally: Arc::default(),
             settings_key: parts.settings_key,
             special: Mutex::default(),
         }))
-    }
-
-    /// Works on the device node; nobody else can meanwhile.
-    fn with_node<T>(&self, work: impl FnOnce(&mut Devnode) -> T) -> T {
-        let slot = || self.0.node.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = slot().take();
-        let mut node = taken.expect("one thread at a time starts, stops and removes a device");
-        let result = work(&mut node);
-        *slot() = Some(node);
-        result
     }
 
     /// Runs `body` on another NT thread. The scenario does not end before it has; join it where
     /// the order matters.
     pub fn spawn(&self, name: &str, body: impl FnOnce(&Self) + Send + 'static) -> NtThread {
         let stack = self.clone();
-        self.0.machine.spawn_thread(name, move || body(&stack))
+        self.machine().spawn_thread(name, move || body(&stack))
     }
 }
 
@@ -236,60 +197,10 @@ impl Stack {
     }
 }
 
-/// Buffers.
-impl Stack {
-    /// `length` bytes on scattered frames, starting `page_offset` bytes into the first page.
-    ///
-    /// # Panics
-    /// When `page_offset` is a page or more.
-    pub fn buffer(&self, length: usize, page_offset: usize) -> Buffer {
-        Buffer::new(length, page_offset, Layout::Scattered)
-    }
-
-    /// The same on neighbouring frames.
-    ///
-    /// # Panics
-    /// When `page_offset` is a page or more.
-    pub fn buffer_contiguous(&self, length: usize, page_offset: usize) -> Buffer {
-        Buffer::new(length, page_offset, Layout::Contiguous)
-    }
-
-    /// The same on runs of `run_pages` neighbouring frames.
-    ///
-    /// # Panics
-    /// When `page_offset` is a page or more.
-    pub fn buffer_runs(&self, length: usize, page_offset: usize, run_pages: usize) -> Buffer {
-        Buffer::new(length, page_offset, Layout::Runs(run_pages))
-    }
-
-    /// `length` bytes whose frames all have numbers of their own but share `host_pages` pages of
-    /// host memory: a request of 1 GiB then needs no more memory than its MDL. Meant for a
-    /// [`Disk::pattern`] of as many pages, whose contents repeat in the same way.
-    pub fn buffer_pattern(&self, length: usize, page_offset: usize, host_pages: usize) -> Buffer {
-        Buffer::new(length, page_offset, Layout::Aliased(host_pages))
-    }
-}
-
 /// `PnP` and power, as the `PnP` manager does them. `PASSIVE_LEVEL`.
 impl Stack {
-    /// `QUERY_STOP` and `STOP`: the device keeps its driver, and its resources go.
-    ///
-    /// # Errors
-    /// What the stack answered.
-    pub fn stop(&self) -> Result<(), NTSTATUS> {
-        self.with_node(Devnode::stop)
-    }
-
-    /// `START` after [`Self::stop`].
-    ///
-    /// # Errors
-    /// What the stack answered.
-    pub fn start(&self) -> Result<(), NTSTATUS> {
-        self.with_node(Devnode::restart)
-    }
-
-    /// The device is pulled out: `SURPRISE_REMOVAL`. `REMOVE` follows with [`Self::remove`], or when
-    /// the scenario ends.
+    /// The device is pulled out: `SURPRISE_REMOVAL`. `REMOVE` follows with [`Device::remove`], or
+    /// when the scenario ends.
     ///
     /// # Errors
     /// What the stack answered, although drivers may not refuse it.
@@ -297,21 +208,12 @@ impl Stack {
         self.with_node(Devnode::surprise_remove)
     }
 
-    /// `QUERY_REMOVE` (unless it was pulled out) and `REMOVE`. Nothing may be sent afterwards.
-    ///
-    /// # Errors
-    /// What the stack answered to `QUERY_REMOVE`.
-    pub fn remove(&self) -> Result<(), NTSTATUS> {
-        self.with_node(Devnode::remove)
-    }
-
     /// Runs `late` when `REMOVE` has come back from the driver under test, while its device object
     /// is still held from above: where a class driver's late retries come. Needs
     /// [`World::class_above`](super::World::class_above).
     pub fn when_removed(&self, late: impl FnOnce(&Self) + Send + 'static) {
         let stack = self.clone();
-        self.0
-            .machine
+        self.machine()
             .extension::<Above>()
             .when_removed(Box::new(move || late(&stack)));
     }
@@ -343,11 +245,6 @@ impl Stack {
         let special = &self.0.special;
         special.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// A device power IRP from the top of the stack.
-    pub fn set_power(&self, power: DevicePower) -> NTSTATUS {
-        self.with_node(|node| node.set_power(power))
-    }
 }
 
 /// The surroundings.
@@ -362,36 +259,9 @@ impl Stack {
         self.0.port.disk()
     }
 
-    /// The machine: allocations, stack watermark, virtual time.
-    pub fn machine(&self) -> &Arc<Machine> {
-        &self.0.machine
-    }
-
     /// Bytes in a logical block.
     pub fn sector(&self) -> u32 {
         self.disk().geometry().sector
-    }
-
-    /// Lets time pass until nothing is due any more.
-    pub fn idle(&self) {
-        self.0.machine.idle();
-    }
-
-    /// Lets this much virtual time pass (100 ns units), with everything that falls due meanwhile.
-    /// Unlike [`Self::idle`] it ends where somebody is never done.
-    pub fn pass(&self, time: u64) {
-        let mut event = KEVENT::default();
-        let event = &raw mut event;
-        // SAFETY: the event is this function's own; nobody sets it.
-        unsafe {
-            ke::initialise_event(event, _EVENT_TYPE::NotificationEvent, 0);
-            ke::wait(event, Some(time));
-        }
-    }
-
-    /// Requests sent, and requests that have come back.
-    pub fn requests(&self) -> (u64, u64) {
-        self.0.tally.counts()
     }
 
     /// A value below the device's hardware key, in the subkey `Xfersplit` or one of its own:
@@ -403,13 +273,7 @@ impl Stack {
         } else {
             format!(r"{}\{key}", self.0.settings_key)
         };
-        Registry::of(&self.0.machine).get(&key, name)
-    }
-
-    /// The device that requests are sent to: the top of the stack, or the one below the driver of
-    /// [`World::class_above`](super::World::class_above).
-    pub fn top(&self) -> PDEVICE_OBJECT {
-        self.0.places.top
+        Registry::of(self.machine()).get(&key, name)
     }
 
     /// The kind of stack that was built.
@@ -435,12 +299,12 @@ impl Stack {
 
     /// What the disk class driver has done so far; all zero without one.
     pub fn class_counts(&self) -> ClassCounts {
-        class::counts(&self.0.machine)
+        class::counts(self.machine())
     }
 
     /// What the disk class driver learned at its first start.
     pub fn class_facts(&self) -> Option<ClassFacts> {
-        class::facts(&self.0.machine)
+        class::facts(self.machine())
     }
 
     /// Begins to note what arrives at a device of the stack; see [`Self::arrivals`].
@@ -459,10 +323,6 @@ impl Stack {
 
     pub(super) fn sender(&self) -> Option<Sender> {
         self.0.sender
-    }
-
-    pub(super) fn tally(&self) -> &Arc<Tally> {
-        &self.0.tally
     }
 
     /// What the adapter's descriptor allows in one request, in whole pages where it is more than

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::buffer::Buffer;
+use super::device::Tally;
 use super::envelope::{Done, Draft, Envelope, Mdl, THREAD_LABEL};
 use super::naive::Naive;
 use super::scsi::ScsiDone;
-use super::stack::{Stack, Tally};
+use super::stack::Stack;
 use crate::abi::{
     _MODE, IRP_MJ_READ, IRP_MJ_WRITE, IRP_NOCACHE, IRP_PAGING_IO, IRP_SYNCHRONOUS_PAGING_IO,
     NTSTATUS, PDEVICE_OBJECT,

@@ -102,7 +102,7 @@ impl Stack {
         UserBuffer::new(process, length, page_offset, Layout::Contiguous)
     }
 
-    /// The same over a few pages of host memory; see [`Stack::buffer_pattern`].
+    /// The same over a few pages of host memory; see [`Device::buffer_pattern`](super::Device::buffer_pattern).
     ///
     /// # Panics
     /// When `page_offset` is a page or more.
