@@ -9,7 +9,7 @@ use dma_support::direct::{
     Adapter, FREE, KEEP, REGISTERS, description, device, devices, run, seeded,
 };
 use ntsim::Machine;
-use ntsim::abi::{DEVICE_DESCRIPTION_VERSION, PVOID};
+use ntsim::abi::{DEVICE_DESCRIPTION_VERSION, DEVICE_DESCRIPTION_VERSION3, PVOID};
 use ntsim::dma::{self, Grants, Setup};
 
 /// Who was served, in order, with what.
@@ -81,6 +81,23 @@ fn a_slave_has_no_adapter_here() {
         let mut old = description(true, 64);
         old.Version = DEVICE_DESCRIPTION_VERSION;
         assert!(!Adapter::of(pdo, device, &mut old).pointer.is_null());
+    })
+    .expect("no bug check");
+}
+
+/// [Microsoft: `IoGetDmaAdapter`]: "always returns DMA_ADAPTER->Version == 1".
+#[test]
+fn an_adapter_is_of_version_1_whatever_is_asked_for() {
+    run(|| {
+        let (pdo, device) = devices();
+        for version in DEVICE_DESCRIPTION_VERSION..=DEVICE_DESCRIPTION_VERSION3 {
+            let mut description = description(true, 64);
+            description.Version = version;
+            let adapter = Adapter::of(pdo, device, &mut description);
+            // SAFETY: an adapter that was just got.
+            assert_eq!(unsafe { (*adapter.pointer).Version }, 1);
+            adapter.put();
+        }
     })
     .expect("no bug check");
 }

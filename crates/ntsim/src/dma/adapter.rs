@@ -20,8 +20,8 @@ use crate::memory::{self, PAGE};
 /// Pool tag of adapters and scatter/gather lists: "Dma ".
 pub(super) const TAG: u32 = u32::from_le_bytes(*b"Dma ");
 
-/// `DMA_ADAPTER.Version` of the tables up to version 2, and of version 3.
-const ADAPTER_VERSION: [USHORT; 2] = [1, 3];
+/// `DMA_ADAPTER.Version`, whatever version the description has [Microsoft: `IoGetDmaAdapter`].
+const ADAPTER_VERSION: USHORT = 1;
 
 /// This module's part of the export table: a loaded image gets a table of operations that follows
 /// its own calling convention.
@@ -108,11 +108,10 @@ fn get(
     let registers = setup.map_registers?.min(needed).min(state.file.len());
     let memory = memory::pool_allocate(Owner::Harness, size_of::<DMA_ADAPTER>(), TAG);
     let adapter: PDMA_ADAPTER = memory.cast();
-    let version = ADAPTER_VERSION[usize::from(description.Version >= DEVICE_DESCRIPTION_VERSION3)];
     // SAFETY: fresh memory of the size of an adapter.
     unsafe {
         adapter.write(DMA_ADAPTER {
-            Version: version,
+            Version: ADAPTER_VERSION,
             Size: size_of::<DMA_ADAPTER>() as USHORT,
             DmaOperations: table::for_sources(),
         });
