@@ -150,11 +150,40 @@ fn more_registers_than_there_are() {
 
 #[test]
 fn a_device_object_that_waits_already() {
-    let stop = broken(|| {
+    let for_the_channel = broken(|| {
         let adapter = Adapter::usual();
         adapter.allocate(1, |_| KEEP);
         adapter.allocate(1, |_| KEEP);
         adapter.allocate(1, |_| KEEP);
+    });
+    assert_eq!(for_the_channel.0, TOO_MANY_CHANNELS);
+    let for_its_routine = broken(|| {
+        let setup = Setup {
+            grants: Grants::Later(5000),
+            ..Setup::default()
+        };
+        let adapter = Adapter::get(true, 64, setup);
+        adapter.allocate(1, |_| FREE);
+        adapter.allocate(1, |_| FREE);
+    });
+    assert_eq!(for_its_routine.0, TOO_MANY_CHANNELS);
+    let with_another_adapter = broken(|| {
+        let (first, second) = (Adapter::usual(), Adapter::usual());
+        first.allocate(1, |_| KEEP);
+        first.allocate_for(second.device, 1, |_| KEEP);
+        second.allocate(1, |_| KEEP);
+    });
+    assert_eq!(with_another_adapter.0, TOO_MANY_CHANNELS);
+}
+
+#[test]
+fn a_channel_asked_for_by_the_routine_that_got_it() {
+    let stop = broken(|| {
+        let adapter = Adapter::usual();
+        adapter.allocate(1, move |_| {
+            adapter.allocate(1, |_| FREE);
+            FREE
+        });
     });
     assert_eq!(stop.0, TOO_MANY_CHANNELS);
 }

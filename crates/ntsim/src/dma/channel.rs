@@ -15,7 +15,7 @@ use crate::abi::{
     _IO_ALLOCATION_ACTION, IO_ALLOCATION_ACTION, PDEVICE_OBJECT, PDMA_ADAPTER, PDRIVER_CONTROL,
     PVOID,
 };
-use crate::machine::context::Context;
+use crate::machine::context::{self, Context, ThreadId};
 use crate::machine::{DriverId, Machine, Violation};
 use crate::wdf::Shared;
 use crate::{call, ke};
@@ -47,13 +47,21 @@ pub(super) unsafe fn allocate(
     };
     let checked = {
         let mut state = hal.state();
-        check(&mut state, address, &request)
+        check(&mut state, context, address, &request)
     };
     checked.unwrap_or_else(|violation| violation.raise());
     ask(&context.machine, &hal, request);
 }
 
-fn check(state: &mut State, address: PDMA_ADAPTER, request: &Request) -> Result<(), Violation> {
+/// A device object has one wait block, so one request of it can be queued at a time, and none before
+/// its AdapterControl routine has been called. That routine must not ask for a channel itself
+/// [Microsoft: `AllocateAdapterChannel`].
+fn check(
+    state: &mut State,
+    context: &Context,
+    address: PDMA_ADAPTER,
+    request: &Request,
+) -> Result<(), Violation> {
     let adapter = state.adapter("AllocateAdapterChannel", address)?;
     if request.count > adapter.registers {
         let story = format!(
@@ -63,11 +71,15 @@ fn check(state: &mut State, address: PDMA_ADAPTER, request: &Request) -> Result<
         let rest = [request.count.into(), adapter.registers.into(), 0];
         return Err(broken(TOO_MANY_REGISTERS, rest, story));
     }
-    let device = request.device().addr();
-    let same = |other: &Request| {
-        other.device().addr() == device && matches!(other.what, Wanted::Channel { .. })
-    };
-    let waits = adapter.waiting.iter().any(same) || state.queue.iter().any(same);
+    if adapter.channel == Channel::Running(context.thread) {
+        let story = "AllocateAdapterChannel from within an AdapterControl routine.";
+        return Err(broken(TOO_MANY_CHANNELS, [1, 0, 0], story));
+    }
+    let device = request.wait_block();
+    let waits = state.adapters.values().any(|adapter| {
+        let mut queued = adapter.waiting.iter().map(Request::wait_block);
+        adapter.channel == Channel::Due(device) || queued.any(|other| other == device)
+    });
     if waits {
         let story = "AllocateAdapterChannel for a device object that waits for a channel already: \
                      its wait block is in the queue.";
@@ -110,7 +122,7 @@ impl State {
                 adapter.waiting.push_back(request);
                 return;
             }
-            adapter.channel = Channel::Serving;
+            adapter.channel = Channel::Due(request.wait_block());
         }
         request.waited |= behind;
         self.queue.push_back(request);
@@ -148,7 +160,7 @@ impl State {
         };
         adapter.channel = Channel::Free;
         if let Some(request) = adapter.waiting.pop_front() {
-            adapter.channel = Channel::Serving;
+            adapter.channel = Channel::Due(request.wait_block());
             self.queue.push_back(request);
         }
     }
@@ -218,6 +230,8 @@ fn deliver(machine: &Arc<Machine>, hal: &Hal, request: &Request, base: usize) {
             context: argument,
         } => {
             let Some(routine) = routine else { return };
+            hal.state()
+                .routine_begins(request.adapter, context::current().thread);
             let (device, irp) = (request.device.0, request.irp.0);
             let registers = core::ptr::without_provenance_mut(base);
             let action = call::as_driver(driver, "an AdapterControl routine", || {
@@ -237,6 +251,13 @@ fn deliver(machine: &Arc<Machine>, hal: &Hal, request: &Request, base: usize) {
 }
 
 impl State {
+    /// The routine that waited for the channel of an adapter is called now.
+    fn routine_begins(&mut self, address: usize, thread: ThreadId) {
+        if let Some(adapter) = self.adapters.get_mut(&address) {
+            adapter.channel = Channel::Running(thread);
+        }
+    }
+
     /// What the driver's routine wants to become of channel and registers.
     fn answered(
         &mut self,

@@ -6,9 +6,8 @@ use super::common::CommonBuffer;
 use super::list::ListRequest;
 use super::registers::RegisterFile;
 use super::violation::{ADAPTER_GONE, ADAPTER_NULL, broken};
-use crate::abi::{
-    PDEVICE_OBJECT, PDMA_ADAPTER, PDRIVER_CONTROL, PMDL, PSCATTER_GATHER_LIST, PVOID,
-};
+use crate::abi::{PDMA_ADAPTER, PDRIVER_CONTROL, PMDL, PSCATTER_GATHER_LIST, PVOID};
+use crate::machine::context::ThreadId;
 use crate::machine::table::AddressMap;
 use crate::machine::{DriverId, Violation};
 use crate::wdf::Shared;
@@ -105,8 +104,11 @@ pub(super) struct Adapter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Channel {
     Free,
-    /// A request that waits for map registers, or whose routine is due or runs.
-    Serving,
+    /// A request that waits for map registers, or whose routine is due. With the address of the device
+    /// object whose wait block it is in; a list's has one of its own, and says 0.
+    Due(usize),
+    /// The AdapterControl routine, on this thread.
+    Running(ThreadId),
     /// The driver, with these map registers (`KeepObject`).
     Held(usize),
 }
@@ -135,8 +137,12 @@ pub(super) enum Wanted {
 }
 
 impl Request {
-    pub(super) const fn device(&self) -> PDEVICE_OBJECT {
-        self.device.0
+    /// The device object in whose wait block it is, by address; 0 for one that needs none.
+    pub(super) fn wait_block(&self) -> usize {
+        match self.what {
+            Wanted::Channel { .. } => self.device.0.addr(),
+            Wanted::List(_) | Wanted::Greed(_) => 0,
+        }
     }
 }
 
@@ -286,7 +292,7 @@ impl State {
                 .sum();
             let channel = match adapter.channel {
                 Channel::Free => "free",
-                Channel::Serving => "being granted",
+                Channel::Due(_) | Channel::Running(_) => "being granted",
                 Channel::Held(_) => "held",
             };
             lines.push(format!(
