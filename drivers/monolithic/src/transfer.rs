@@ -1,7 +1,9 @@
 //! One request: a sequence of DMA operations, one after the other.
 //!
 //! The plan cuts the request into pieces that fit the map registers and the controller. A piece is
-//! one operation, unless `MapTransfer` maps less than it was asked for; then its rest is the next.
+//! one operation, unless `MapTransfer` maps less than it was asked for; then its rest is the next. By
+//! its document it does so for devices with scatter/gather only, which are given lists here; but it
+//! says what it has mapped, and nothing more may be moved.
 
 use wdk_sys::{
     NTSTATUS, PSCATTER_GATHER_LIST, PVOID, STATUS_CANCELLED, STATUS_INSUFFICIENT_RESOURCES,

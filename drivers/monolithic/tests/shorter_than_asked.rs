@@ -1,5 +1,5 @@
-//! `MapTransfer` says how much it has mapped, and that may be less than it was asked for: the rest of
-//! the piece is another operation.
+//! `MapTransfer` says how much it has mapped. Should that be less than it was asked for, which its
+//! document has for devices with scatter/gather only, the rest of the piece is another operation.
 
 mod common;
 

@@ -20,7 +20,9 @@ pub struct Setup {
     pub map_registers: Option<u32>,
     /// When a request for the channel is served.
     pub grants: Grants,
-    /// The most pages that one `MapTransfer` maps: drivers must look at the length that it returns.
+    /// The most pages that one `MapTransfer` maps, for drivers that look at the length that it returns.
+    /// Without scatter/gather Windows maps all that it was asked for ["the input and output values of
+    /// Length are identical", Microsoft: `MapTransfer`], and a driver may rely on it.
     pub map_at_most: Option<u32>,
 }
 

@@ -1,4 +1,7 @@
 //! The operations of an adapter as drivers call them.
+//!
+//! The IRQLs are those of each routine's document [Microsoft, wdm.h: `PMAP_TRANSFER` and its
+//! neighbours]; who breaks them meets Driver Verifier's 0xE6/13.
 
 use core::mem::offset_of;
 
@@ -16,7 +19,8 @@ use crate::machine::Violation;
 use crate::machine::context::DISPATCH;
 
 exports! { run;
-    /// Ends an adapter. `PASSIVE_LEVEL`.
+    /// Ends an adapter. `PASSIVE_LEVEL`, where a device's resources are given back: stricter than its
+    /// document, which has it up to `DISPATCH_LEVEL`.
     fn PutDmaAdapter(DmaAdapter: PDMA_ADAPTER) {
         exactly(run.context(), "PutDmaAdapter", 0);
         done(adapter::put(&run.context().machine, DmaAdapter));
@@ -154,7 +158,7 @@ fn value(address: PHYSICAL_ADDRESS) -> u64 {
     unsafe { address.QuadPart }.cast_unsigned()
 }
 
-/// Up to `BuildMdlFromScatterGatherList`, as versions 1 and 2 have it.
+/// Up to `BuildMdlFromScatterGatherList`, which ends version 2.
 const SIZE: ULONG = offset_of!(DMA_OPERATIONS, GetDmaAdapterInfo) as ULONG;
 
 const _: () = assert!(

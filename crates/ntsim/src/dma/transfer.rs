@@ -3,7 +3,8 @@
 //! An adapter with scatter/gather gets one run of neighbours per call: frames that are neighbours in
 //! memory and that the device reaches, or as many pages in a row as have to be bounced. One without
 //! gets all of it in one piece, through map registers unless the frames are neighbours anyway.
-//! Either gets less where the world says so ([`Setup::map_at_most`](super::Setup)).
+//! Either gets less where the world says so ([`Setup::map_at_most`](super::Setup)): `MapTransfer`'s
+//! document has that for scatter/gather only.
 
 use super::Hal;
 use super::registers::{reaches, window};

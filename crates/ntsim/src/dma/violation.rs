@@ -24,15 +24,16 @@ pub const PUT_WITH_CHANNEL: u64 = 0x08;
 pub const PUT_WITH_REGISTERS: u64 = 0x09;
 /// An adapter was put with scatter/gather lists left.
 pub const PUT_WITH_LISTS: u64 = 0x0A;
-/// A device waits for its channel already.
+/// A device waits for its channel already, or an AdapterControl routine asks for one.
 pub const TOO_MANY_CHANNELS: u64 = 0x0B;
-/// More map registers were asked for than `IoGetDmaAdapter` said there are.
+/// More map registers were asked for than `IoGetDmaAdapter` said there are. Without Driver Verifier
+/// `AllocateAdapterChannel` returns `STATUS_INSUFFICIENT_RESOURCES`.
 pub const TOO_MANY_REGISTERS: u64 = 0x0C;
 /// The map registers are full of what was not flushed.
 pub const NOT_FLUSHED: u64 = 0x0D;
 /// The buffer's pages are not locked.
 pub const NOT_LOCKED: u64 = 0x0E;
-/// Map registers were freed with transfers still mapped.
+/// Map registers were freed with transfers still mapped: `FlushAdapterBuffers` comes first.
 pub const STILL_MAPPED: u64 = 0x10;
 /// A routine was called at a wrong IRQL (second parameter 1: another than expected; 2: higher).
 pub const IRQL: u64 = 0x13;

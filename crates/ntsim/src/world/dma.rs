@@ -103,7 +103,7 @@ impl DmaWorld {
         self
     }
 
-    /// One `MapTransfer` maps so many pages at the most, and says so.
+    /// One `MapTransfer` maps so many pages at the most, and says so; see [`Setup::map_at_most`].
     #[must_use]
     pub fn map_at_most(mut self, pages: u32) -> Self {
         self.setup.map_at_most = Some(pages);
