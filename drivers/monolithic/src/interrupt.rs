@@ -3,8 +3,9 @@
 use core::ptr;
 
 use wdk_sys::{
-    _KINTERRUPT_MODE, BOOLEAN, CM_PARTIAL_RESOURCE_DESCRIPTOR, CM_RESOURCE_INTERRUPT_LATCHED,
-    KAFFINITY, KINTERRUPT_MODE, KIRQL, NTSTATUS, PKINTERRUPT, PVOID, ULONG, ntddk,
+    _CM_SHARE_DISPOSITION, _KINTERRUPT_MODE, BOOLEAN, CM_PARTIAL_RESOURCE_DESCRIPTOR,
+    CM_RESOURCE_INTERRUPT_LATCHED, KAFFINITY, KINTERRUPT_MODE, KIRQL, NTSTATUS, PKINTERRUPT, PVOID,
+    ULONG, ntddk,
 };
 use xfersplit_wdm::succeeded;
 
@@ -17,6 +18,8 @@ pub(crate) struct Line {
     level: KIRQL,
     affinity: KAFFINITY,
     mode: KINTERRUPT_MODE,
+    /// Other devices may interrupt there too.
+    shared: bool,
 }
 
 impl Line {
@@ -35,6 +38,8 @@ impl Line {
             } else {
                 _KINTERRUPT_MODE::LevelSensitive
             },
+            shared: i32::from(descriptor.ShareDisposition)
+                == _CM_SHARE_DISPOSITION::CmResourceShareShared,
         }
     }
 }
@@ -58,8 +63,8 @@ impl Interrupt {
     /// `controller` has its hardware, and keeps it and its place until the value is dropped.
     pub(crate) unsafe fn connect(line: Line, controller: &Controller) -> Result<Self, NTSTATUS> {
         let mut interrupt: PKINTERRUPT = ptr::null_mut();
-        // SAFETY: the line is the device's own; the caller's contract covers the context. A
-        // level-sensitive line may be shared: the service routine says whose an interrupt is.
+        // SAFETY: the line is the device's own; the caller's contract covers the context. On a shared
+        // line the service routine says whose an interrupt is.
         let status = unsafe {
             ntddk::IoConnectInterrupt(
                 &raw mut interrupt,
@@ -70,7 +75,7 @@ impl Interrupt {
                 line.level,
                 line.level,
                 line.mode,
-                (line.mode == _KINTERRUPT_MODE::LevelSensitive).into(),
+                line.shared.into(),
                 line.affinity,
                 false.into(),
             )
