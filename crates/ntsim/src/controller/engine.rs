@@ -75,7 +75,6 @@ impl Controller {
             }
             state.registers.end(moved, fault);
             let counts = &mut state.counts;
-            counts.bytes += u64::from(moved);
             counts.interrupts += 1;
             if fault.is_none() {
                 counts.succeeded += 1;
@@ -194,12 +193,7 @@ fn first_bytes(segments: Vec<Segment>, length: usize) -> Vec<Segment> {
 
 impl State {
     fn note(&mut self, operation: &mut Operation) {
-        let counts = &mut self.counts;
-        let segments = operation.segments.len() as u32;
-        counts.started += 1;
-        counts.segments += u64::from(segments);
-        counts.most_segments = counts.most_segments.max(segments);
-        counts.most_sectors = counts.most_sectors.max(operation.sectors);
+        self.counts.started += 1;
         operation.record = self.records.len();
         if self.records.len() < RECORDS {
             self.records.push(OperationRecord {

@@ -149,14 +149,6 @@ pub struct ControllerCounts {
     pub failed: u64,
     /// Operations that a reset ended.
     pub reset: u64,
-    /// Segments of all operations.
-    pub segments: u64,
-    /// The most segments of one operation.
-    pub most_segments: u32,
-    /// The most sectors of one operation.
-    pub most_sectors: u32,
-    /// Bytes moved.
-    pub bytes: u64,
     /// Times that the line was asserted.
     pub interrupts: u64,
 }
@@ -227,11 +219,6 @@ impl Controller {
     /// The disk behind it.
     pub fn disk(&self) -> &Arc<Disk> {
         &self.disk
-    }
-
-    /// What kind of controller it is.
-    pub fn options(&self) -> &Options {
-        &self.options
     }
 
     /// What it has done so far.

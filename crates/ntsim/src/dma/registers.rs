@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::memory::{Blocks, PAGE};
 
 /// The most map registers that a machine can have.
-pub(super) const MOST: u32 = 0x600;
+const MOST: u32 = 0x600;
 /// Where the registers' logical pages begin for devices that reach little: from 1 MiB on, within
 /// what 24 bits reach.
 const LOW: u64 = 0x100;
@@ -19,7 +19,7 @@ const HIGH: u64 = 1 << 34;
 /// Address bits from which on the high places can be used.
 const HIGH_BITS: u32 = 48;
 /// What an unused register's page is filled with, as Driver Verifier does it.
-pub(super) const FREE_FILL: u8 = 0x0F;
+const FREE_FILL: u8 = 0x0F;
 
 /// The logical page of map register 0 for a device with so many address bits.
 pub(super) const fn window(bits: u32) -> u64 {

@@ -9,10 +9,9 @@ use super::transfer::Transfer;
 use crate::abi::{NTSTATUS, PDEVICE_OBJECT};
 use crate::controller::{self, Bus, Completion, Controller, ControllerCounts, Misuse};
 use crate::dma::{self, DmaCounts, Grants, Greedy, Setup};
-use crate::machine::{AllocationCounts, BugCheck, Clock, Config, Machine, NtThread};
-use crate::pnp::{self, Devnode, Driver};
+use crate::machine::{BugCheck, Clock, Config, Machine, NtThread};
+use crate::pnp::{Devnode, Driver};
 use crate::port::{Direction, Disk};
-use crate::registry::{Registry, Value};
 
 /// The instance that the controller has on its bus.
 const INSTANCE: &str = r"PCI\VEN_4E54&DEV_0D3A\0001";
@@ -30,7 +29,6 @@ pub struct DmaWorld {
     setup: Setup,
     pool: Option<u32>,
     greedy: Option<Greedy>,
-    settings: Vec<(String, Value)>,
     prepare: Vec<Preparation>,
 }
 
@@ -48,7 +46,6 @@ impl DmaWorld {
             setup: Setup::default(),
             pool: None,
             greedy: None,
-            settings: Vec::new(),
             prepare: Vec::new(),
         }
     }
@@ -152,13 +149,6 @@ impl DmaWorld {
         self
     }
 
-    /// A `REG_DWORD` in the device's hardware key.
-    #[must_use]
-    pub fn setting(mut self, name: &str, value: u32) -> Self {
-        self.settings.push((name.into(), Value::dword(value)));
-        self
-    }
-
     /// Lets `prepare` at the controller before any driver is loaded.
     #[must_use]
     pub fn prepare(mut self, prepare: impl FnOnce(&Arc<Controller>) + Send + 'static) -> Self {
@@ -212,10 +202,6 @@ impl DmaWorld {
     ) -> (Result<T, NTSTATUS>, DmaReport) {
         let driver = self.driver.clone();
         let started_at = machine.now();
-        let registry = Registry::of(machine);
-        for (name, value) in &self.settings {
-            registry.set(&pnp::hardware_key(INSTANCE), name, value.clone());
-        }
         let seed = self.seed.unwrap_or(machine.seed());
         let controller = Controller::new(Arc::new(self.disk), self.options, seed);
         for prepare in self.prepare {
@@ -229,7 +215,6 @@ impl DmaWorld {
         dma::set_greedy(self.greedy);
         let stack =
             start(bus.device(), &driver).map(|node| DmaStack::new(machine, &controller, node));
-        let at_start = machine.allocations();
         let value = stack.as_ref().map_err(|&status| status).map(|stack| {
             let value = scenario(stack);
             stack.take_down();
@@ -247,8 +232,6 @@ impl DmaWorld {
             dma: dma::counts(),
             controller: controller.counts(),
             misuses: controller.misuses(),
-            allocations: machine.allocations(),
-            allocations_at_start: at_start,
             sent,
             finished,
             debug_log: machine.debug_log(),
@@ -278,10 +261,6 @@ pub struct DmaReport {
     pub controller: ControllerCounts,
     /// What it objected to.
     pub misuses: Vec<Misuse>,
-    /// What the driver under test allocated over its whole life.
-    pub allocations: AllocationCounts,
-    /// The same at the moment when the scenario began.
-    pub allocations_at_start: AllocationCounts,
     /// Requests that the scenario sent.
     pub sent: u64,
     /// Requests that came back.

@@ -13,11 +13,11 @@ use super::envelope::{Done, Draft, Envelope, Mdl};
 use super::stack::Stack;
 use super::transfer::Pending;
 use crate::abi::{
-    _MODE, IRP_MJ_READ, IRP_MJ_WRITE, IRP_NOCACHE, KIRQL, KPROCESSOR_MODE, PDEVICE_OBJECT,
-    PETHREAD, PIRP,
+    _MODE, IRP_MJ_READ, IRP_MJ_WRITE, IRP_NOCACHE, KIRQL, KPROCESSOR_MODE, PETHREAD, PFN_NUMBER,
+    PIRP, PVOID,
 };
 use crate::machine::{NtThread, context, lock};
-use crate::memory::{PAGE, Protection};
+use crate::memory::{Keeper, PAGE, Protection};
 use crate::ntddk;
 use crate::port::Direction;
 use crate::ps::{Process, ProcessId, in_process};
@@ -39,19 +39,17 @@ impl Deref for UserBuffer {
 }
 
 impl UserBuffer {
-    fn new(process: &Process, length: usize, page_offset: usize, layout: Layout) -> Self {
-        let space = process.memory();
-        let place = |pfns: &[_], keeper: &_| space.map(pfns, keeper);
+    /// One on scattered frames, at an address that `place` chooses.
+    fn new(
+        process: &Process,
+        length: usize,
+        page_offset: usize,
+        place: impl FnOnce(&[PFN_NUMBER], &Keeper) -> PVOID,
+    ) -> Self {
         Self {
             process: process.clone(),
-            buffer: Buffer::placed(length, page_offset, layout, place),
+            buffer: Buffer::placed(length, page_offset, Layout::Scattered, place),
         }
-    }
-
-    /// Whose memory it is.
-    #[must_use]
-    pub fn process(&self) -> &Process {
-        &self.process
     }
 
     /// Sets the protection of the pages that these bytes of the buffer touch.
@@ -86,34 +84,10 @@ impl Stack {
     /// # Panics
     /// When `page_offset` is a page or more.
     pub fn user_buffer(&self, process: &Process, length: usize, page_offset: usize) -> UserBuffer {
-        UserBuffer::new(process, length, page_offset, Layout::Scattered)
-    }
-
-    /// The same on neighbouring frames.
-    ///
-    /// # Panics
-    /// When `page_offset` is a page or more.
-    pub fn user_buffer_contiguous(
-        &self,
-        process: &Process,
-        length: usize,
-        page_offset: usize,
-    ) -> UserBuffer {
-        UserBuffer::new(process, length, page_offset, Layout::Contiguous)
-    }
-
-    /// The same over a few pages of host memory; see [`Device::buffer_pattern`](super::Device::buffer_pattern).
-    ///
-    /// # Panics
-    /// When `page_offset` is a page or more.
-    pub fn user_buffer_pattern(
-        &self,
-        process: &Process,
-        length: usize,
-        page_offset: usize,
-        host_pages: usize,
-    ) -> UserBuffer {
-        UserBuffer::new(process, length, page_offset, Layout::Aliased(host_pages))
+        let space = process.memory();
+        UserBuffer::new(process, length, page_offset, |pfns, keeper| {
+            space.map(pfns, keeper)
+        })
     }
 
     /// `length` bytes that end where user memory does, at `MmUserProbeAddress`: one for each
@@ -124,11 +98,9 @@ impl Stack {
     pub fn user_buffer_last(&self, process: &Process, length: usize) -> UserBuffer {
         let space = process.memory();
         let page_offset = length.next_multiple_of(PAGE) - length;
-        let place = |pfns: &[_], keeper: &_| space.map_last(pfns, keeper);
-        UserBuffer {
-            process: process.clone(),
-            buffer: Buffer::placed(length, page_offset, Layout::Scattered, place),
-        }
+        UserBuffer::new(process, length, page_offset, |pfns, keeper| {
+            space.map_last(pfns, keeper)
+        })
     }
 
     /// `length` bytes of the system's memory, with an address that `MmProbeAndLockPages` accepts
@@ -169,7 +141,6 @@ pub struct UserTransfer<'s> {
     key: u32,
     irp_flags: u32,
     irql: KIRQL,
-    device: PDEVICE_OBJECT,
 }
 
 impl<'s> UserTransfer<'s> {
@@ -188,20 +159,12 @@ impl<'s> UserTransfer<'s> {
             key: 0,
             irp_flags: IRP_NOCACHE,
             irql: 0,
-            device: stack.top(),
         }
     }
 
     /// `Parameters.Read.Length`; the buffer's if not said.
     pub fn length(mut self, length: u32) -> Self {
         self.length = length;
-        self
-    }
-
-    /// `UserBuffer` points to this byte of the buffer; the rest of it is the length.
-    pub fn at(mut self, at: usize) -> Self {
-        self.address = self.buffer.address_of(at).addr();
-        self.length = (self.buffer.len() - at) as u32;
         self
     }
 
@@ -253,12 +216,6 @@ impl<'s> UserTransfer<'s> {
         self
     }
 
-    /// Sent to this device instead of the top of the stack.
-    pub fn to(mut self, device: PDEVICE_OBJECT) -> Self {
-        self.device = device;
-        self
-    }
-
     /// Flags of the stack location (`SL_*`).
     pub fn flags(mut self, flags: u32) -> Self {
         self.flags = flags as u8;
@@ -296,7 +253,7 @@ impl<'s> UserTransfer<'s> {
             Direction::Read => IRP_MJ_READ,
             Direction::Write => IRP_MJ_WRITE,
         };
-        let mut draft = Draft::new(self.device, major, self.stack.tally());
+        let mut draft = Draft::new(self.stack.top(), major, self.stack.tally());
         draft.attach(&self.buffer, 0, 0, &Mdl::None);
         // SAFETY: the IRP is ours and not sent yet. READ and WRITE have their parameters in the
         // same places.
