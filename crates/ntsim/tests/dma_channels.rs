@@ -6,10 +6,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use dma_support::direct::{
-    Adapter, FREE, KEEP, REGISTERS, description, device, devices, run, seeded,
+    Adapter, FREE, KEEP, Locked, REGISTERS, description, device, devices, run, seeded,
 };
 use ntsim::Machine;
-use ntsim::abi::{DEVICE_DESCRIPTION_VERSION, DEVICE_DESCRIPTION_VERSION3, PVOID};
+use ntsim::abi::{
+    DEVICE_DESCRIPTION_VERSION, DEVICE_DESCRIPTION_VERSION3, PSCATTER_GATHER_LIST, PVOID,
+    STATUS_SUCCESS,
+};
 use ntsim::dma::{self, Grants, Setup};
 
 /// Who was served, in order, with what.
@@ -121,6 +124,37 @@ fn what_a_routine_returns_decides_what_it_keeps() {
         adapter.free_channel();
         assert_eq!(served(&log), ["free", "registers", "keep", "next"]);
         assert_eq!(dma::counts().registers_now, 0);
+        adapter.put();
+        assert_eq!(dma::left_behind(), Vec::<String>::new());
+    })
+    .expect("no bug check");
+}
+
+#[test]
+fn a_list_has_the_channel_until_its_routine_has_returned() {
+    run(|| {
+        let adapter = Adapter::usual();
+        let buffer = Rc::new(Locked::scattered(8192, 0));
+        let log = Log::default();
+        let (inside, inner) = (log.clone(), buffer.clone());
+        let status = adapter.get_list(&buffer, 0, 4096, true, move |list| {
+            let inside = inside.clone();
+            let noted = inside.clone();
+            let second = move |list: PSCATTER_GATHER_LIST| {
+                noted.borrow_mut().push(("second", list.cast()));
+            };
+            // It waits for the channel, as one for AllocateAdapterChannel would.
+            assert_eq!(
+                adapter.get_list(&inner, 4096, 4096, true, second),
+                STATUS_SUCCESS
+            );
+            inside.borrow_mut().push(("first", list.cast()));
+        });
+        assert_eq!(status, STATUS_SUCCESS);
+        assert_eq!(served(&log), ["first", "second"]);
+        for name in ["first", "second"] {
+            adapter.put_list(base_of(&log, name).cast(), true);
+        }
         adapter.put();
         assert_eq!(dma::left_behind(), Vec::<String>::new());
     })

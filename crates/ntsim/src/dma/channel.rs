@@ -243,8 +243,10 @@ fn deliver(machine: &Arc<Machine>, hal: &Hal, request: &Request, base: usize) {
         }
         Wanted::List(wanted) => {
             let made = list::make(machine, hal, request.adapter, base, wanted);
-            hal.state().pass_channel_on(request.adapter);
             list::deliver(driver, request.device.0, request.irp.0, wanted, made);
+            // "On return from the driver-supplied routine", which keeps the map registers [Microsoft:
+            // GetScatterGatherList].
+            hal.state().pass_channel_on(request.adapter);
         }
         Wanted::Greed(_) => {}
     });

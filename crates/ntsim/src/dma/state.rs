@@ -107,7 +107,8 @@ pub(super) struct Adapter {
 pub(super) enum Channel {
     Free,
     /// A request that waits for map registers, or whose routine is due. With the address of the device
-    /// object whose wait block it is in; a list's has one of its own, and says 0.
+    /// object whose wait block it is in; a list's has one of its own, says 0, and has the channel until
+    /// its routine has returned.
     Due(usize),
     /// The AdapterControl routine, on this thread.
     Running(ThreadId),
