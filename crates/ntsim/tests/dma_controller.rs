@@ -9,26 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use dma_support::direct::{Adapter, Locked, description, device, run, seeded};
+use dma_support::registers::*;
 use ntsim::abi::*;
 use ntsim::controller::{Bus, Completion, Controller, Fault, Misuse, Options};
 use ntsim::dma::{self, Setup};
 use ntsim::port::Disk;
 use ntsim::{Machine, ke, ntddk};
 
-const COMMAND: usize = 0x00;
-const STATUS: usize = 0x04;
-const ACKNOWLEDGE: usize = 0x08;
-const LBA_LOW: usize = 0x0C;
-const LBA_HIGH: usize = 0x10;
-const SECTORS: usize = 0x14;
-const LIST_RESET: usize = 0x18;
-const SEGMENT_LOW: usize = 0x1C;
-const SEGMENT_HIGH: usize = 0x20;
-const SEGMENT_LENGTH: usize = 0x24;
-const TRANSFERRED: usize = 0x40;
-const READ: u32 = 1;
-const WRITE: u32 = 2;
-const RESET: u32 = 0x8000_0000;
 const ALL_ONES: u32 = u32::MAX;
 
 /// A controller that is plugged in, its registers mapped, its interrupt connected.
@@ -73,9 +60,6 @@ unsafe extern "C" fn isr(_: *mut KINTERRUPT, context: PVOID) -> BOOLEAN {
     line.served.fetch_add(1, Ordering::Relaxed);
     1
 }
-
-/// `PAGE_READWRITE | PAGE_NOCACHE`
-const UNCACHED: u32 = 0x204;
 
 fn physical(address: u64) -> PHYSICAL_ADDRESS {
     PHYSICAL_ADDRESS {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses a part of this")]
 
 pub(crate) mod direct;
+pub(crate) mod registers;
 
 use std::collections::VecDeque;
 use std::ffi::c_void;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ntsim::abi::*;
 use ntsim::{Driver, io, ntddk};
+use registers::*;
 
 /// The driver.
 pub(crate) fn driver() -> Driver {
@@ -33,22 +35,6 @@ pub(crate) const FREE_REGISTERS: u32 = 5;
 pub(crate) const ACKNOWLEDGE_INTERRUPT: u32 = 6;
 /// Not left out but done too early: by the service routine itself.
 pub(crate) const LEAVE_IT_TO_THE_DPC: u32 = 7;
-
-const COMMAND: usize = 0x00;
-const STATUS: usize = 0x04;
-const ACKNOWLEDGE: usize = 0x08;
-const LBA_LOW: usize = 0x0C;
-const LBA_HIGH: usize = 0x10;
-const SECTORS: usize = 0x14;
-const LIST_RESET: usize = 0x18;
-const SEGMENT_LOW: usize = 0x1C;
-const SEGMENT_HIGH: usize = 0x20;
-const SEGMENT_LENGTH: usize = 0x24;
-const SECTOR_SIZE: usize = 0x30;
-const MAX_SECTORS: usize = 0x34;
-const MAX_SEGMENTS: usize = 0x38;
-const ADDRESS_BITS: usize = 0x3C;
-const RESET: u32 = 0x8000_0000;
 
 /// The status of a request of which an operation failed.
 pub(crate) const FAILED: NTSTATUS = STATUS_IO_DEVICE_ERROR;
@@ -244,22 +230,12 @@ unsafe fn start_device(this: *mut Extension, list: PCM_RESOURCE_LIST) -> NTSTATU
         let memory = (*first).u.Memory;
         let line = (*first.add(1)).u.Interrupt;
         let (start, length) = (memory.Start, memory.Length);
-        (*this).registers = ntddk::MmMapIoSpaceEx(start, length.into(), 0x204).cast();
+        (*this).registers = ntddk::MmMapIoSpaceEx(start, length.into(), UNCACHED).cast();
         (*this).sector = read(this, SECTOR_SIZE) as usize;
         (*this).max_sectors = read(this, MAX_SECTORS) as usize;
         (*this).max_segments = read(this, MAX_SEGMENTS) as usize;
         let bits = read(this, ADDRESS_BITS);
-        let mut description = DEVICE_DESCRIPTION {
-            Version: DEVICE_DESCRIPTION_VERSION3,
-            Master: 1,
-            ScatterGather: u8::from((*this).max_segments > 1),
-            Dma32BitAddresses: u8::from(bits >= 32),
-            Dma64BitAddresses: u8::from(bits >= 64),
-            DmaAddressWidth: bits,
-            InterfaceType: _INTERFACE_TYPE::PCIBus,
-            MaximumLength: 1 << 30,
-            ..DEVICE_DESCRIPTION::default()
-        };
+        let mut description = direct::description((*this).max_segments > 1, bits);
         let count = &raw mut (*this).map_registers;
         (*this).adapter = ntddk::IoGetDmaAdapter((*this).pdo, &raw mut description, count);
         if (*this).adapter.is_null() || (*this).map_registers == 0 {
@@ -466,7 +442,7 @@ unsafe extern "C" fn adapter_control(
         write(this, LBA_LOW, lba as u32);
         write(this, LBA_HIGH, (lba >> 32) as u32);
         write(this, SECTORS, (current.piece / (*this).sector) as u32);
-        write(this, COMMAND, if current.write { 2 } else { 1 });
+        write(this, COMMAND, if current.write { WRITE } else { READ });
     }
     _IO_ALLOCATION_ACTION::DeallocateObjectKeepRegisters
 }
