@@ -479,25 +479,32 @@ fn a_process_does_not_end_with_locked_pages() {
 
 #[test]
 fn an_mdl_that_is_used_again_without_unlocking_leaves_pages_locked() {
-    let stop = stops(|stack| {
-        let process = stack.process("program");
-        let buffer = stack.user_buffer(&process, 2 * PAGE, 0);
-        let mdl = mdl(buffer.address().addr(), PAGE);
-        process.run(|| {
-            assert_eq!(lock(mdl, USER, WRITE), STATUS_SUCCESS);
-            // SAFETY: the test's own MDL.
-            unsafe {
-                (*mdl).MdlFlags = 0;
-                (*mdl).StartVa = buffer.address_of(PAGE);
-            }
-            assert_eq!(lock(mdl, USER, WRITE), STATUS_SUCCESS);
+    for mode in [USER, KERNEL] {
+        let stop = stops(move |stack| {
+            let process = stack.process("program");
+            let buffer = stack.user_buffer(&process, 2 * PAGE, 0);
+            let system = stack.system_buffer(PAGE);
+            let mdl = mdl(buffer.address().addr(), PAGE);
+            process.run(|| {
+                assert_eq!(lock(mdl, USER, WRITE), STATUS_SUCCESS);
+                // SAFETY: the test's own MDL.
+                unsafe {
+                    (*mdl).MdlFlags = 0;
+                    (*mdl).StartVa = if mode == USER {
+                        buffer.address_of(PAGE)
+                    } else {
+                        system.address()
+                    };
+                }
+                assert_eq!(lock(mdl, mode, WRITE), STATUS_SUCCESS);
+            });
+            unlock(mdl);
+            assert_eq!(process.locked_pages(), 1, "mode {mode}");
+            process.exit();
         });
-        unlock(mdl);
-        assert_eq!(process.locked_pages(), 1);
-        process.exit();
-    });
-    assert_eq!(stop.code, codes::PROCESS_HAS_LOCKED_PAGES, "{stop}");
-    assert_eq!(stop.parameters[2], 1);
+        assert_eq!(stop.code, codes::PROCESS_HAS_LOCKED_PAGES, "{stop}");
+        assert_eq!(stop.parameters[2], 1);
+    }
 }
 
 #[test]

@@ -312,6 +312,7 @@ unsafe fn lock_kernel(context: &Context, request: &Request) {
     // SAFETY: the caller's contract.
     unsafe {
         fill_frames(context, request.mdl);
+        (*request.mdl).Process = std::ptr::null_mut();
         mark_locked(request);
     }
 }
@@ -368,9 +369,13 @@ unsafe fn unlock(context: &Context, mdl: PMDL) -> Result<(), Violation> {
             unmap(context, mdl);
         }
         clear(mdl, MDL_PAGES_LOCKED | MDL_WRITE_OPERATION);
-        (*mdl).Process = std::ptr::null_mut();
+        // Without a process these are the system's pages. What the same MDL has locked of a
+        // process before, and never unlocked, is not given back with them.
+        if !(*mdl).Process.is_null() {
+            (*mdl).Process = std::ptr::null_mut();
+            give_back(context, address);
+        }
     }
-    give_back(context, address);
     remember_host_frames(context, mdl, Vec::new());
     Ok(())
 }
