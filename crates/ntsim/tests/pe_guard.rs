@@ -128,7 +128,7 @@ fn frames_without_a_handler_do_not_catch() {
             "{what}: {stop}"
         );
         let code = u64::from(STATUS_ACCESS_VIOLATION.cast_unsigned());
-        assert_eq!(stop.parameters[..2], [code, 0x180_0000_0000], "{what}");
+        assert_eq!(stop.parameters[..2], [code, 0x2000_0000_0000], "{what}");
         // Without an exception nobody looks for a handler.
         assert_eq!(enter(&file, three_pages), Ok(STATUS_SUCCESS), "{what}");
     }

@@ -20,10 +20,12 @@ use crate::ps::ProcessId;
 /// `MmUserProbeAddress` of x64: the first address that no user buffer may reach.
 pub const USER_PROBE_ADDRESS: usize = 0x0000_7FFF_FFFF_0000;
 
-/// Where processes get memory: addresses that no host uses for its own.
-const FIRST: usize = 0x0000_0180_0000_0000;
+/// Where processes get memory: addresses that no host has for its own memory, which stands for the
+/// system's here. Programs, heaps and stacks lie above 0x5500_0000_0000 (Linux, macOS) or below
+/// 0x0400_0000_0000 (Windows' heaps, macOS' programs, Linux with fewer than 48 bits of address).
+const FIRST: usize = 0x0000_2000_0000_0000;
 /// Where that ends.
-const END: usize = 0x0000_0280_0000_0000;
+const END: usize = 0x0000_2100_0000_0000;
 /// Unmapped pages behind each range.
 const GAP: usize = 16;
 

@@ -389,7 +389,7 @@ lock_with:
     push r12
     sub rsp, 0x38
     mov r12, rax
-    movabs rcx, 0x18000000000
+    movabs rcx, 0x200000000000
     mov edx, 0x3000
     xor r8d, r8d
     xor r9d, r9d
