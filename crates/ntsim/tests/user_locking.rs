@@ -413,6 +413,52 @@ fn an_exception_outside_a_guarded_frame_is_nobodys() {
     assert_eq!(stop.parameters[..2], [code, 0x1_0000]);
 }
 
+/// What is done with an MDL.
+type Step = fn(PMDL);
+
+/// Describes nonpaged pool with an MDL.
+fn build(mdl: PMDL) {
+    // SAFETY: the tests' own MDL over memory of the system's.
+    unsafe { ntddk::MmBuildMdlForNonPagedPool(mdl) };
+}
+
+fn lock_and_unlock(mdl: PMDL) {
+    assert_eq!(lock(mdl, KERNEL, WRITE), STATUS_SUCCESS);
+    unlock(mdl);
+}
+
+/// Locks at an IRQL at which no driver routine of this kind may run.
+fn lock_at_dirql(mdl: PMDL) {
+    // SAFETY: always allowed; the machine stops before the IRQL would have to be lowered.
+    unsafe { ntddk::KfRaiseIrql(5) };
+    lock(mdl, USER, READ);
+}
+
+#[test]
+fn an_mdl_in_the_wrong_state_stops_the_machine() {
+    let locked = |mdl| assert_eq!(lock(mdl, KERNEL, WRITE), STATUS_SUCCESS);
+    // Of Driver Verifier's four parameters the first and the last (flags, or the access mode).
+    let cases: [(u64, u64, Step, Step); 6] = [
+        (0xB0, u64::from(MDL_PAGES_LOCKED), locked, locked),
+        (0xB0, u64::from(MDL_SOURCE_IS_NONPAGED_POOL), build, locked),
+        (0x7C, 0, |_| (), unlock),
+        (0x7C, 0, lock_and_unlock, unlock),
+        (0x7D, 0, build, unlock),
+        (0x70, 1, |_| (), lock_at_dirql),
+    ];
+    for (rule, last, before, breaks) in cases {
+        let stop = stops(move |stack| {
+            let system = stack.system_buffer(PAGE);
+            let mdl = mdl(system.address().addr(), PAGE);
+            before(mdl);
+            breaks(mdl);
+        });
+        let found = (stop.code, stop.parameters[0], stop.parameters[3]);
+        let verifier = codes::DRIVER_VERIFIER_DETECTED_VIOLATION;
+        assert_eq!(found, (verifier, rule, last), "{stop}");
+    }
+}
+
 #[test]
 fn an_mdl_that_is_too_small_is_not_written_behind_its_end() {
     let stop = stops(|stack| {

@@ -5,7 +5,7 @@
 //! caller that wants to hear it does: here that is a [`Raised`], and [`super::raise`] says where
 //! it goes.
 
-use super::map::{clear, fill_frames, flags, remember_host_frames, set, unmap};
+use super::map::{clear, fill_frames, flags, remember_host_frames, set, unmap, wrong_flags};
 use super::mdl::mdl_pfns;
 use super::raise::Raised;
 use super::user::{self, Locked, Page, Protection, USER_PROBE_ADDRESS, UserMemory};
@@ -111,7 +111,7 @@ unsafe fn probe_and_lock(
 ) -> Result<(), Raised> {
     // SAFETY: the caller's contract.
     let (start, bytes) = unsafe {
-        check_mdl(context, mdl);
+        check_mdl(context, mdl, mode);
         let start = (*mdl)
             .StartVa
             .addr()
@@ -155,11 +155,17 @@ unsafe fn probe_and_lock(
 ///
 /// # Safety
 /// `mdl` is valid.
-unsafe fn check_mdl(context: &Context, mdl: PMDL) {
+unsafe fn check_mdl(context: &Context, mdl: PMDL, mode: KPROCESSOR_MODE) {
     let irql = context.irql.get();
     if irql > DISPATCH {
         let story = format!("MmProbeAndLockPages at IRQL {irql}.");
-        Violation::verifier(0x70, usize::from(irql), mdl.addr(), story).raise();
+        let parameters = [
+            0x70,
+            u64::from(irql),
+            mdl.addr() as u64,
+            u64::from(mode.cast_unsigned()),
+        ];
+        Violation::new(codes::DRIVER_VERIFIER_DETECTED_VIOLATION, parameters, story).raise();
     }
     // SAFETY: the caller's contract.
     let (bits, pages) = unsafe { (flags(mdl), pages_of(mdl)) };
@@ -171,7 +177,8 @@ unsafe fn check_mdl(context: &Context, mdl: PMDL) {
     if bits & wrong != 0 {
         let story =
             "MmProbeAndLockPages on an MDL that is locked, mapped, partial or of nonpaged pool.";
-        Violation::verifier(0xB0, mdl.addr(), bits as usize, story).raise();
+        // SAFETY: the caller's contract.
+        unsafe { wrong_flags(0xB0, mdl, bits & wrong, story).raise() };
     }
     let room = lock(&context.machine.memory.mdls).room(mdl.addr());
     if let Some(room) = room.filter(|&room| room < pages) {
@@ -340,7 +347,8 @@ unsafe fn unlock(context: &Context, mdl: PMDL) -> Result<(), Violation> {
     let address = mdl.addr();
     if bits & MDL_PARTIAL != 0 {
         let story = "MmUnlockPages on a partial MDL: the pages belong to its source.";
-        return Err(Violation::verifier(0xB4, address, bits as usize, story));
+        // SAFETY: the caller's contract.
+        return Err(unsafe { wrong_flags(0xB4, mdl, MDL_PARTIAL, story) });
     }
     if bits & MDL_SOURCE_IS_NONPAGED_POOL != 0 {
         let story = "MmUnlockPages on an MDL of nonpaged pool.";

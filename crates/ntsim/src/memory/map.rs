@@ -22,9 +22,10 @@ exports! { run;
         let mdl = MemoryDescriptorList;
         // SAFETY: the caller's contract.
         unsafe {
-            if flags(mdl) & (MDL_PAGES_LOCKED | MDL_PARTIAL | MDL_MAPPED_TO_SYSTEM_VA) != 0 {
+            let wrong = MDL_PAGES_LOCKED | MDL_PARTIAL | MDL_MAPPED_TO_SYSTEM_VA;
+            if flags(mdl) & wrong != 0 {
                 let story = "MmBuildMdlForNonPagedPool on an MDL that is locked, mapped or partial.";
-                Violation::verifier(0xB0, mdl.addr(), flags(mdl) as usize, story).raise();
+                wrong_flags(0xB0, mdl, flags(mdl) & wrong, story).raise();
             }
             fill_frames(run.context(), mdl);
             set(mdl, MDL_SOURCE_IS_NONPAGED_POOL);
@@ -38,13 +39,13 @@ exports! { run;
         let mdl = MemoryDescriptorList;
         let user = i32::from(AccessMode) != _MODE::KernelMode;
         run.irql_at_most(if user { APC_LEVEL as KIRQL } else { DISPATCH });
-        if BugCheckOnFailure != 0 {
-            let story = "MmMapLockedPagesSpecifyCache with BugCheckOnFailure: it should be FALSE.";
-            Violation::verifier(0x82, mdl.addr(), 0, story).raise();
-        }
         let context = run.context();
         // SAFETY: the caller's contract.
-        let bytes = unsafe { (*mdl).ByteCount } as usize;
+        let (bits, bytes) = unsafe { (flags(mdl), (*mdl).ByteCount as usize) };
+        if BugCheckOnFailure != 0 {
+            let story = "MmMapLockedPagesSpecifyCache with BugCheckOnFailure: it should be FALSE.";
+            Violation::verifier(0x82, mdl.addr(), bits as usize, story).raise();
+        }
         if context.frame.get().owner == Owner::Driver
             && context.machine.shall_fail(AllocationKind::Mapping, bytes, 0)
         {
@@ -57,7 +58,10 @@ exports! { run;
     /// The old form of `MmMapLockedPagesSpecifyCache`; Driver Verifier stops for it.
     fn MmMapLockedPages(MemoryDescriptorList: PMDL, AccessMode: KPROCESSOR_MODE) -> PVOID {
         let story = "MmMapLockedPages was called; MmMapLockedPagesSpecifyCache is its successor.";
-        Violation::verifier(0x81, MemoryDescriptorList.addr(), 0, story).raise()
+        let mdl = MemoryDescriptorList;
+        // SAFETY: the caller's contract.
+        let bits = unsafe { flags(mdl) };
+        Violation::verifier(0x81, mdl.addr(), bits as usize, story).raise()
     }
 
     /// Undoes a mapping.
@@ -68,7 +72,7 @@ exports! { run;
         unsafe {
             if flags(mdl) & MDL_MAPPED_TO_SYSTEM_VA == 0 {
                 let story = "MmUnmapLockedPages on an MDL that is not mapped.";
-                Violation::verifier(0xB2, mdl.addr(), flags(mdl) as usize, story).raise();
+                wrong_flags(0xB2, mdl, MDL_MAPPED_TO_SYSTEM_VA, story).raise();
             }
             unmap(run.context(), mdl);
         }
@@ -88,6 +92,18 @@ exports! { run;
 pub(super) unsafe fn flags(mdl: PMDL) -> u32 {
     // SAFETY: the caller's contract.
     u32::from(unsafe { (*mdl).MdlFlags }.cast_unsigned())
+}
+
+/// Driver Verifier's rule `rule` about an MDL's flags: `wrong` are those that may not be there, or
+/// that are missing.
+///
+/// # Safety
+/// `mdl` is valid.
+pub(super) unsafe fn wrong_flags(rule: u64, mdl: PMDL, wrong: u32, story: &str) -> Violation {
+    // SAFETY: the caller's contract.
+    let found = unsafe { flags(mdl) };
+    let parameters = [rule, mdl.addr() as u64, u64::from(found), u64::from(wrong)];
+    Violation::new(codes::DRIVER_VERIFIER_DETECTED_VIOLATION, parameters, story)
 }
 
 /// # Safety
@@ -193,13 +209,18 @@ fn drop_frames(context: &Context, frames: Vec<PFN_NUMBER>) {
 unsafe fn map(context: &Context, mdl: PMDL) -> PVOID {
     // SAFETY: the caller's contract.
     let bits = unsafe { flags(mdl) };
-    if bits & (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL) != 0 {
-        let story = "MmMapLockedPagesSpecifyCache on an MDL that is mapped already.";
-        Violation::verifier(0xB2, mdl.addr(), bits as usize, story).raise();
-    }
-    if bits & (MDL_PAGES_LOCKED | MDL_PARTIAL) == 0 {
-        let story = "MmMapLockedPagesSpecifyCache on an MDL whose pages are not locked.";
-        Violation::verifier(0xB3, mdl.addr(), bits as usize, story).raise();
+    let mapped = MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL;
+    let described = MDL_PAGES_LOCKED | MDL_PARTIAL;
+    // SAFETY: as above.
+    unsafe {
+        if bits & mapped != 0 {
+            let story = "MmMapLockedPagesSpecifyCache on an MDL that is mapped already.";
+            wrong_flags(0xB2, mdl, bits & mapped, story).raise();
+        }
+        if bits & described == 0 {
+            let story = "MmMapLockedPagesSpecifyCache on an MDL whose pages are not locked.";
+            wrong_flags(0xB3, mdl, described, story).raise();
+        }
     }
     // SAFETY: the caller's contract.
     let Some(address) = (unsafe { host_address(context, mdl) }) else {

@@ -341,9 +341,10 @@ mod wrong {
                 ntddk::MmUnlockPages(target);
             }
         });
+        let partial = u64::from(MDL_PARTIAL);
         assert_eq!(
-            (report.code, report.parameters[0]),
-            (0xC4, 0xB4),
+            (report.code, report.parameters[0], report.parameters[3]),
+            (0xC4, 0xB4, partial),
             "{report}"
         );
     }
