@@ -37,7 +37,8 @@ impl Port {
         };
         let (sequence, capturing, held_to) = {
             let mut state = self.state();
-            (state.arrive(), state.capturing, state.paired.in_force())
+            let held_to = state.paired.in_force(&self.hba);
+            (state.arrive(), state.capturing, held_to)
         };
         let srb = match srb {
             Ok(srb) => srb,

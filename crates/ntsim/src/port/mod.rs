@@ -52,10 +52,7 @@ pub(crate) use engine::placement_of;
 pub use fault::{Fault, FaultCounts, FaultMix, Kind};
 pub use hba::{AdapterReply, Completion, Hba, Limits, OnViolation, SegmentRule};
 pub(crate) use host::PortObjects;
-pub use paired::{
-    BLOCK, Doors, PORT_LIMITS, Paired, PairedCounts, PortLimits, PortRegistry, Reply, SIGNATURE,
-    Timing, VERSION,
-};
+pub use paired::{Doors, Paired, PairedCounts, PortLimits, PortRegistry, Reply, Timing};
 pub use profiles::{PROFILES, Profile, bus, profile};
 pub use record::{Capture, Observer, Outcome, PortCounts, PortRecord, Violation, ViolationRecord};
 pub use rng::Rng;

@@ -15,13 +15,13 @@
 use super::offer::PortLimits;
 
 /// `IOCTL_XFERSPLIT_PORT_LIMITS`: `CTL_CODE(0x9F5A, 0x801, METHOD_BUFFERED, FILE_ANY_ACCESS)`.
-pub const PORT_LIMITS: u32 = 0x9F5A << 16 | 0x801 << 2;
+pub(super) const PORT_LIMITS: u32 = 0x9F5A << 16 | 0x801 << 2;
 /// `Signature`: whose control codes these are.
-pub const SIGNATURE: [u8; 8] = *b"XFERSPLT";
+pub(super) const SIGNATURE: [u8; 8] = *b"XFERSPLT";
 /// Bytes of the whole block.
-pub const BLOCK: usize = 52;
+pub(super) const BLOCK: usize = 52;
 /// The only version there is.
-pub const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// `sizeof(SRB_IO_CONTROL)`.
 const HEADER: u32 = 28;

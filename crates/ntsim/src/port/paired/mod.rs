@@ -20,7 +20,6 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-pub use block::{BLOCK, PORT_LIMITS, SIGNATURE, VERSION};
 pub use offer::{Doors, Paired, PortLimits, PortRegistry, Reply, Timing};
 
 use super::extent::Extent;
@@ -35,7 +34,7 @@ use crate::abi::{
     STATUS_PENDING, STATUS_REVISION_MISMATCH,
 };
 use crate::{io, ntddk};
-use block::{Block, Refused, at};
+use block::{BLOCK, Block, PORT_LIMITS, Refused, VERSION, at};
 
 /// How requests of the private interface went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,9 +58,6 @@ pub struct PairedCounts {
 /// What the port keeps for the interface; part of its state, under its lock.
 pub(super) struct Agreement {
     told: PortLimits,
-    enforced: bool,
-    /// From the values in the registry, which do not change.
-    written: PortLimits,
     reply: Reply,
     timing: Timing,
     generation: u32,
@@ -98,11 +94,8 @@ enum Until {
 impl Agreement {
     pub(super) fn new(hba: &Hba) -> Self {
         let offer = hba.paired.as_ref();
-        let registry = hba.port_registry.as_ref();
         Self {
             told: offer.map_or(PortLimits::NONE, |offer| offer.limits),
-            enforced: offer.is_some_and(|offer| offer.enforced),
-            written: registry.map_or(PortLimits::NONE, |registry| registry.limits),
             reply: offer.map_or(Reply::Honest, |offer| offer.reply),
             timing: offer.map_or(Timing::Prompt, |offer| offer.timing),
             generation: u32::from(offer.is_some()),
@@ -113,12 +106,15 @@ impl Agreement {
     }
 
     /// What a transfer that arrives now is held to.
-    pub(super) fn in_force(&self) -> PortLimits {
-        if self.enforced {
-            self.told.and(self.written)
+    pub(super) fn in_force(&self, hba: &Hba) -> PortLimits {
+        let enforced = hba.paired.is_some_and(|offer| offer.enforced);
+        let told = if enforced {
+            self.told
         } else {
-            self.written
-        }
+            PortLimits::NONE
+        };
+        let registry = hba.port_registry.as_ref();
+        told.and(registry.map_or(PortLimits::NONE, |registry| registry.limits))
     }
 
     /// The next generation; never 0, which asks.
