@@ -4,6 +4,20 @@
 //! of the machine, or not at all. `MmProbeAndLockPages` says no by raising an exception, and only a
 //! caller that wants to hear it does: here that is a [`Raised`], and [`super::raise`] says where
 //! it goes.
+//!
+//! | Rule | Source |
+//! |---|---|
+//! | IRQL; flags that an MDL may not have; a page is locked until the last MDL that locks it is unlocked; `STATUS_ACCESS_VIOLATION` "or other exceptions" | Microsoft: `MmProbeAndLockPages` |
+//! | first the range, then every page, then the locks; empty and wrapping ranges of user mode; user memory is probed for kernel callers too; a process counts a page as often as it is locked; `Mdl->Process` | ReactOS: ntoskrnl/mm/ARM3/mdlsup.c |
+//! | unlocking undoes the mapping | Microsoft: `MmUnlockPages` |
+//! | a system address without memory is no exception: no `__try` catches it | Microsoft: Bug Check 0x50 |
+//! | the machine locks only so much | Microsoft: Q121965 (`IoPageLockLimit`) |
+//! | a process locks only what its working set has room for | ntstatus.h: the text of `STATUS_WORKING_SET_QUOTA` |
+//! | codes and parameters of 0x76, 0xC4 and 0xCB | Microsoft: Bug Check Code Reference |
+//!
+//! No public document says which exceptions the two limits are, or which of them is looked at first:
+//! a driver can rely on neither. Here it is `STATUS_WORKING_SET_QUOTA` and the process's, then
+//! `STATUS_INSUFFICIENT_RESOURCES` and the machine's.
 
 use super::map::{clear, fill_frames, flags, remember_host_frames, set, unmap, wrong_flags};
 use super::mdl::mdl_pfns;
