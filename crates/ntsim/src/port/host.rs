@@ -176,8 +176,9 @@ impl PortObjects {
             (*device).DeviceExtension.cast::<*mut c_void>().write(held);
             (&raw mut (*device).AlignmentRequirement)
                 .write(port.hba().current().advertised.alignment_mask);
-            // What disks' port drivers say of themselves, and what a filter above takes over (ReactOS
-            // drivers/storage/ide/uata); READ and WRITE they leave to the class driver all the same.
+            // What disks' port drivers say of themselves, and what a filter above takes over [ReactOS,
+            // drivers/storage/port/storport/pdo.c, `PortCreatePdo`]; READ and WRITE they leave to the
+            // class driver all the same.
             (&raw mut (*device).Flags).write((*device).Flags | DO_DIRECT_IO);
             Self { driver, device }
         }
