@@ -28,15 +28,16 @@
 //! export; those are all named at once. `WdfVersionBind` refuses other components and versions with
 //! the status that Windows' gives, and, unlike Windows', the tables of versions before 1.15.
 //!
-//! **Exceptions.** What `MmProbeAndLockPages` raises goes to the `__except` block around the call, which
-//! is found in the image's unwind data, if the block always handles and the call is its function's own.
-//! Any other exception, and any other place, is a bug check.
+//! **Exceptions.** What `MmProbeAndLockPages` raises goes to the `__except` block around the call,
+//! which is found in the image's unwind data, if the block always handles and the call is its
+//! function's own. Any other exception, and any other place, is a bug check.
 //!
-//! **What is not modelled.** Unwinding: filters, `__finally`, and handlers further up the stack. The processor's own registers: `gs` does not lead to a `KPCR`, `cr8` cannot be read, so
-//! code with inlined `KeGetCurrentIrql`, `KeGetCurrentThread` or `KeRaiseIrql` of C headers stops.
-//! Sections that Windows discards or pages out stay where they are. Signatures are not looked at.
-//! Variables of the kernel (`KeNumberProcessors`, `NtBuildNumber`, `MmUserProbeAddress` and a few
-//! more) are constants. Registers that a routine has to preserve are not checked.
+//! **What is not modelled.** Unwinding: filters, `__finally`, and handlers further up the stack. The
+//! processor's own registers: `gs` does not lead to a `KPCR`, `cr8` cannot be read, so code with
+//! inlined `KeGetCurrentIrql`, `KeGetCurrentThread` or `KeRaiseIrql` of C headers stops. Sections
+//! that Windows discards or pages out stay where they are. Signatures are not looked at. Variables
+//! of the kernel (`KeNumberProcessors`, `NtBuildNumber`, `MmUserProbeAddress` and a few more) are
+//! constants. Registers that a routine has to preserve are not checked.
 //!
 //! Elsewhere than on x86-64 Linux, and under Miri, [`LoadError::Host`] is all there is.
 #![cfg_attr(
