@@ -1,7 +1,7 @@
 //! What drivers ask about processes.
 
 use super::ProcessId;
-use crate::abi::{APC_LEVEL, BOOLEAN, KIRQL, PEPROCESS, PIRP};
+use crate::abi::{PEPROCESS, PIRP};
 use crate::export::exports;
 use crate::machine::context::DISPATCH;
 use crate::machine::{Violation, codes};
@@ -28,11 +28,5 @@ exports! { run;
             Violation::new(codes::PAGE_FAULT_IN_NONPAGED_AREA, parameters, story).raise()
         };
         process.object()
-    }
-
-    /// Whether the current thread gets no APCs, as at `APC_LEVEL`: a wait for an I/O manager's IRP
-    /// would not end, since the last stage of its completion is an APC.
-    fn KeAreAllApcsDisabled() -> BOOLEAN {
-        BOOLEAN::from(run.context().irql.get() >= APC_LEVEL as KIRQL)
     }
 }

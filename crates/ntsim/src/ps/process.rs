@@ -115,7 +115,7 @@ impl Process {
     }
 }
 
-/// Runs `f` with the calling thread as one of `process`; the System process if there is none.
+/// Runs `f` with the calling thread as one of `process`.
 pub(crate) fn in_process<T>(process: ProcessId, f: impl FnOnce() -> T) -> T {
     let context = context::current();
     let before = context.process.replace(process);
