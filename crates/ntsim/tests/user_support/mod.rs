@@ -11,8 +11,8 @@ use std::sync::Mutex;
 use ntsim::abi::*;
 use ntsim::machine::Machine;
 use ntsim::memory::xfersplit_guarded_probe_and_lock;
-use ntsim::ntddk;
 use ntsim::pnp::Driver;
+use ntsim::{io, ntddk};
 
 /// What is wrong with the driver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,26 +72,17 @@ unsafe extern "C" fn unload(_: PDRIVER_OBJECT) {}
 unsafe extern "C" fn add_device(driver: PDRIVER_OBJECT, pdo: PDEVICE_OBJECT) -> NTSTATUS {
     // SAFETY: called by the PnP manager with this driver and the stack to join.
     unsafe {
-        let mut device = ptr::null_mut();
-        let size = size_of::<Extension>() as u32;
-        let status = ntddk::IoCreateDevice(
-            driver,
-            size,
-            ptr::null_mut(),
-            FILE_DEVICE_DISK,
-            0,
-            0,
-            &raw mut device,
-        );
-        if status < 0 {
-            return status;
+        let device = io::create_device(driver, size_of::<Extension>(), FILE_DEVICE_DISK);
+        let lower = io::attach(device, pdo);
+        if lower.is_null() {
+            io::delete_device(device);
+            return STATUS_NO_SUCH_DEVICE;
         }
-        let lower = lower_of(device);
-        let status = ntddk::IoAttachDeviceToDeviceStackSafe(device, pdo, lower);
+        *lower_of(device) = lower;
         // Neither buffered nor direct: requests come with addresses.
         (*device).Flags &= !DO_DEVICE_INITIALIZING;
-        status
     }
+    STATUS_SUCCESS
 }
 
 /// # Safety
