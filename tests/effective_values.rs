@@ -7,31 +7,15 @@ mod common;
 mod bus;
 
 use bus::{Answer, Node, QUERY_PROPERTY};
+use common::effective::{number, text, value};
 use common::{adapter, check, driver, run, world};
 use ntsim::abi::STATUS_NOT_SUPPORTED;
 use ntsim::port::{AdapterReply, Disk, Hba};
-use ntsim::registry::{Kind, Registry};
+use ntsim::registry::Registry;
 use ntsim::world::StackKind;
 use ntsim::{Shape, Stack, World};
 
 const UNLIMITED: u32 = u32::MAX;
-
-fn value(stack: &Stack, name: &str) -> Option<ntsim::registry::Value> {
-    stack.registry_value(&format!(r"Effective\{name}"))
-}
-
-fn number(stack: &Stack, name: &str) -> Option<u32> {
-    let value = value(stack, name)?;
-    assert_eq!(value.kind, Kind::Dword, "{name}");
-    Some(value.as_dword().expect("four bytes"))
-}
-
-fn text(stack: &Stack, name: &str) -> Option<String> {
-    let value = value(stack, name)?;
-    assert_eq!(value.kind, Kind::Sz, "{name}");
-    assert_eq!(value.data[value.data.len() - 2..], [0, 0], "{name} ends");
-    value.as_text()
-}
 
 const NUMBERS: [&str; 9] = [
     "MaximumTransferLength",

@@ -6,6 +6,7 @@ mod common;
 #[path = "common/paired.rs"]
 mod paired;
 
+use common::effective::{number, text};
 use common::{BOTH, Exchange, PAGE, Random, check, logged, run, run_unchecked};
 use ntsim::port::{Completion, Doors, Hba, Paired, PortLimits, PortRegistry, Timing};
 use ntsim::{Clock, World};
@@ -326,20 +327,12 @@ fn it_is_written_down_where_a_person_can_read_it() {
         ..FIVE
     };
     run(Place::Disk.paired(Paired::new(limits)), |stack| {
-        let number = |name: &str| {
-            let value = stack.registry_value(&format!(r"Effective\{name}"));
-            value.and_then(|value| value.as_dword())
-        };
-        assert_eq!(number("PairedPortPages"), Some(5));
-        assert_eq!(number("PairedPortTransferLength"), Some(65_536));
-        assert_eq!(number("MaximumPhysicalPages"), Some(5));
-        let who = |name: &str| {
-            let value = stack.registry_value(&format!(r"Effective\{name}"));
-            value.and_then(|value| value.as_text())
-        };
+        assert_eq!(number(stack, "PairedPortPages"), Some(5));
+        assert_eq!(number(stack, "PairedPortTransferLength"), Some(65_536));
+        assert_eq!(number(stack, "MaximumPhysicalPages"), Some(5));
         let port = Some("paired port driver".to_owned());
-        assert_eq!(who("PhysicalPagesSetBy"), port);
-        assert_eq!(who("TransferLengthSetBy"), port);
+        assert_eq!(text(stack, "PhysicalPagesSetBy"), port);
+        assert_eq!(text(stack, "TransferLengthSetBy"), port);
     });
 }
 

@@ -6,6 +6,7 @@ mod common;
 #[path = "common/paired.rs"]
 mod paired;
 
+use common::effective::number;
 use common::{check, logged, run};
 use ntsim::World;
 use ntsim::port::{Hba, PortLimits, PortRegistry};
@@ -143,11 +144,7 @@ fn it_is_read_also_where_the_port_is_not_asked() {
         let world = written(Place::Class, PortRegistry::new(registers(5)));
         let world = world.setting("PairedPort", value);
         let (widest, _) = run(world, |stack| {
-            let number = |name: &str| {
-                let value = stack.registry_value(&format!(r"Effective\{name}"));
-                value.and_then(|value| value.as_dword())
-            };
-            assert_eq!(number("PairedPortPages"), Some(5));
+            assert_eq!(number(stack, "PairedPortPages"), Some(5));
             Place::Class.widest(stack, 12, 0)
         });
         check(value, &widest, &5);

@@ -10,6 +10,7 @@
 )]
 
 pub(crate) mod block;
+pub(crate) mod effective;
 pub(crate) mod post;
 
 pub(crate) use scenario::{
