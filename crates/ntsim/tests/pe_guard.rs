@@ -12,7 +12,7 @@ use ntsim::machine::codes;
 use ntsim::memory::{LockLimits, PAGE, Protection};
 use ntsim::pe::LoadError;
 use ntsim::{BugCheck, Process, Stack, World};
-use pe_support::{File, HANDLER, SCOPE, UNWIND, blob, driver, scopes};
+use pe_support::{FUNCTIONS, File, HANDLER, SCOPE, UNWIND, blob, driver, scopes};
 
 /// The driver in an image with unwind data.
 fn guarded() -> File {
@@ -68,6 +68,20 @@ fn the_handler_gets_the_exceptions_code() {
         three_pages(stack, process);
     };
     assert_eq!(enter(&guarded(), full), Ok(STATUS_INSUFFICIENT_RESOURCES));
+}
+
+#[test]
+fn a_part_of_a_function_has_the_handlers_of_the_whole() {
+    // Its unwind data have no scope table; they are chained to those of the function's beginning.
+    let chain = UNWIND + 0x80;
+    let mut file = guarded();
+    file.put(chain, &[0x21, 0, 0, 0])
+        .put32(chain + 4, blob::at("guarded"))
+        .put32(chain + 8, blob::at("guarded_try"))
+        .put32(chain + 12, UNWIND);
+    file.put32(FUNCTIONS, blob::at("guarded_try"))
+        .put32(FUNCTIONS + 8, chain);
+    assert_eq!(enter(&file, nothing), Ok(STATUS_ACCESS_VIOLATION));
 }
 
 #[test]
@@ -143,10 +157,10 @@ fn unwind_data_that_lead_outside_are_refused() {
         assert!(matches!(error, LoadError::Format(_)), "{error}");
     };
     refused(&|file| {
-        file.put32(pe_support::FUNCTIONS, blob::DATA);
+        file.put32(FUNCTIONS, blob::DATA);
     });
     refused(&|file| {
-        file.put32(pe_support::FUNCTIONS + 8, 0x00FF_0000);
+        file.put32(FUNCTIONS + 8, 0x00FF_0000);
     });
     refused(&|file| {
         file.put32(SCOPE + 12, blob::DATA);
