@@ -3,12 +3,13 @@
 #[path = "port_paired_support/mod.rs"]
 mod support;
 
-use ntsim::Clock;
 use ntsim::abi::{
-    SRB_STATUS_ABORTED, SRB_STATUS_ERROR, SRB_STATUS_NO_DEVICE, STATUS_BUFFER_OVERFLOW,
-    STATUS_CANCELLED, STATUS_IO_DEVICE_ERROR, STATUS_NO_SUCH_DEVICE, STATUS_PENDING,
+    SCSI_REQUEST_BLOCK, SRB_STATUS_ABORTED, SRB_STATUS_ERROR, SRB_STATUS_NO_DEVICE,
+    STATUS_BUFFER_OVERFLOW, STATUS_CANCELLED, STATUS_IO_DEVICE_ERROR, STATUS_NO_SUCH_DEVICE,
+    STATUS_PENDING,
 };
 use ntsim::port::{Paired, PortLimits, Reply, Timing};
+use ntsim::{Clock, ntddk};
 use support::{Answer, Ask, at, world};
 
 const FIVE: PortLimits = PortLimits::registers(5);
@@ -57,6 +58,30 @@ fn a_wait_is_cancelled_once_and_the_others_go_on() {
             stack.port().change_port_limits(TWO);
             assert!(!second.request.cancel(), "too late");
             assert_eq!(second.wait().limits(), (2, TWO));
+        })
+        .expect("no bug check");
+}
+
+/// Cancels the IRP of a request that is about to be sent.
+fn cancel_before(srb: &mut [u8]) {
+    let srb: *mut SCSI_REQUEST_BLOCK = srb.as_mut_ptr().cast();
+    // SAFETY: a block of the first format, which names its IRP; the sender still has that.
+    let had_routine = unsafe { ntddk::IoCancelIrp((*srb).OriginalRequest.cast()) };
+    assert_eq!(had_routine, 0, "nobody has it yet");
+}
+
+#[test]
+fn who_was_cancelled_on_the_way_does_not_wait() {
+    world(Paired::new(FIVE))
+        .run(|stack| {
+            let cancelled = |generation| {
+                let ask = Ask::new(stack, generation);
+                ask.changed(stack, |scsi| scsi.patched(cancel_before))
+            };
+            assert_eq!(cancelled(1).statuses(), CANCELLED);
+            let counts = stack.port().paired_counts();
+            assert_eq!((counts.cancelled, counts.waiting), (1, 0));
+            assert_eq!(cancelled(0).limits(), (1, FIVE), "there is nothing to stop");
         })
         .expect("no bug check");
 }
