@@ -181,6 +181,23 @@ fn kernel_mode_is_not_probed() {
 }
 
 #[test]
+fn kernel_mode_knows_user_memory_by_its_address() {
+    world(|stack| {
+        let process = stack.process("program");
+        let last = stack.user_buffer_last(&process, 5000);
+        process.run(|| {
+            assert_eq!(
+                attempt(last.address().addr(), 5000, KERNEL, WRITE),
+                (STATUS_SUCCESS, last.pfns().to_vec())
+            );
+            let nowhere = attempt(0, PAGE, KERNEL, READ);
+            assert_eq!(nowhere, (STATUS_ACCESS_VIOLATION, Vec::new()));
+        });
+        assert_eq!(stack.machine().lock_counts().ranges, 1);
+    });
+}
+
+#[test]
 fn system_addresses_without_memory_are_a_page_fault() {
     let stop = stops(|_| {
         let address = memory::reserve_va(1).addr();
