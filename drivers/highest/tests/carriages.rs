@@ -10,6 +10,7 @@ use ntsim::abi::{
     DO_BUFFERED_IO, DO_DIRECT_IO, IRP_DEFER_IO_COMPLETION, IRP_NOCACHE, IRP_PAGING_IO,
     IRP_SYNCHRONOUS_PAGING_IO, SL_WRITE_THROUGH,
 };
+use ntsim::ntddk;
 use ntsim::port::Direction;
 
 const PAGES: usize = 4;
@@ -135,6 +136,33 @@ fn the_parents_kind_is_inherited() {
                 assert_eq!(came.priority, if hint == 0 { 2 } else { 1 });
             });
         }
+    }
+}
+
+#[test]
+fn in_a_guarded_region_the_driver_waits_for_irps_of_its_own() {
+    // The end of one of the I/O manager's would not be heard before the region's.
+    for direction in BOTH {
+        run(portions_of(PAGES, 1), |stack| {
+            stack.watch(lower(stack));
+            let process = stack.process("program");
+            let exchange = Exchange::new(stack, &process, direction, 0, LENGTH, 0);
+            stack.machine().watch_calls();
+            // SAFETY: entered and left by the same thread, at PASSIVE_LEVEL.
+            unsafe { ntddk::KeEnterGuardedRegion() };
+            moves(stack, &exchange);
+            // SAFETY: as above.
+            unsafe { ntddk::KeLeaveGuardedRegion() };
+            let calls = stack.machine().calls();
+            let built = |name| calls.iter().filter(|call| call.name == name).count();
+            assert_eq!(built("IoBuildSynchronousFsdRequest"), 0);
+            assert_eq!(portions(stack).len(), COUNT);
+            // Outside it is as ever.
+            moves(stack, &exchange);
+            let calls = stack.machine().calls();
+            let built = |name| calls.iter().filter(|call| call.name == name).count();
+            assert_eq!(built("IoBuildSynchronousFsdRequest"), COUNT);
+        });
     }
 }
 

@@ -43,7 +43,12 @@ pub unsafe fn build_io_control(
     let context = context::current();
     // SAFETY: the caller's contract.
     unsafe {
-        let irp = allocate(&context, owner, (*device).StackSize, Kind::Threaded);
+        let irp = allocate(
+            &context,
+            owner,
+            (*device).StackSize,
+            Kind::Threaded(context.thread),
+        );
         (*irp).Tail.Overlay.Thread = context.thread_object();
         (*irp).UserEvent = event;
         (*irp).__bindgen_anon_1.UserIosb = status_block;
@@ -314,7 +319,7 @@ pub(super) mod exports {
             let transfer = Transfer { major: MajorFunction, buffer: Buffer, length: Length, offset: StartingOffset };
             // SAFETY: the caller's contract.
             unsafe {
-                let irp = build_transfer(context, Kind::Threaded, DeviceObject, &transfer, IoStatusBlock);
+                let irp = build_transfer(context, Kind::Threaded(context.thread), DeviceObject, &transfer, IoStatusBlock);
                 if !irp.is_null() {
                     (*irp).UserEvent = Event;
                 }

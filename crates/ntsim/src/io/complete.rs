@@ -368,9 +368,9 @@ unsafe fn top(context: &Context, irp: PIRP) {
         .irps
         .find(irp.addr())
         .map(|record| record.kind);
-    if kind == Some(Kind::Threaded) {
+    if let Some(Kind::Threaded(thread)) = kind {
         // SAFETY: such an IRP was built by this module, and nobody else has it now.
-        return unsafe { super::build::finish_threaded(context, irp) };
+        return unsafe { super::region::finish_in(context, thread, irp) };
     }
     if kind == Some(Kind::Associated) {
         // SAFETY: such an IRP was made for a master, and nobody else has it now.

@@ -12,6 +12,7 @@ mod irp;
 mod leaks;
 mod priority;
 mod property;
+mod region;
 mod remove_lock;
 mod send;
 mod state;
@@ -47,6 +48,7 @@ pub(crate) const TABLES: &[&[crate::export::Export]] = &[
     irp::exports::TABLE,
     priority::TABLE,
     property::TABLE,
+    region::exports::TABLE,
     remove_lock::exports::TABLE,
     send::exports::TABLE,
     work_item::TABLE,
@@ -65,6 +67,7 @@ pub mod exports {
     pub use super::irp::exports::*;
     pub use super::priority::*;
     pub use super::property::*;
+    pub use super::region::exports::*;
     pub use super::remove_lock::exports::*;
     pub use super::send::exports::*;
     pub use super::work_item::*;

@@ -6,7 +6,7 @@
 use std::alloc::Layout;
 
 use crate::abi::{GUID, NTSTATUS, STATUS_PENDING};
-use crate::machine::context::Frame;
+use crate::machine::context::{Frame, ThreadId};
 use crate::machine::story::{Event, Step, Story};
 use crate::machine::table::AddressMap;
 use crate::machine::{DriverId, Owner, Violation, codes};
@@ -22,6 +22,7 @@ pub(crate) struct IoState {
     pub(crate) remove_locks: AddressMap<super::remove_lock::Held>,
     pub(crate) activity: AddressMap<GUID>,
     pub(crate) watched: AddressMap<Vec<super::Arrival>>,
+    pub(crate) regions: super::region::Regions,
 }
 
 /// How an IRP came to be, which says who finishes it.
@@ -29,8 +30,8 @@ pub(crate) struct IoState {
 pub(crate) enum Kind {
     /// Its maker's completion routine keeps it.
     Allocated,
-    /// The I/O manager finishes and frees it.
-    Threaded,
+    /// The I/O manager finishes it in this thread, and frees it.
+    Threaded(ThreadId),
     /// The I/O manager frees it, and completes its master with the last one.
     Associated,
     /// Its memory is the driver's own.
@@ -214,7 +215,7 @@ impl IrpTable {
             return Err(Violation::io(0x01, address, 0, story));
         };
         let record = &mut self.records[index as usize];
-        if record.kind == Kind::Threaded {
+        if matches!(record.kind, Kind::Threaded(_)) {
             let story =
                 "IoFreeIrp of an IRP that the I/O manager made for a thread and frees itself.";
             return Err(Violation::io(0x20C, address, 0, story));

@@ -37,11 +37,10 @@ pub(super) fn lower(context: &Context, irql: KIRQL) {
 }
 
 pub(super) mod exports {
-    //! `KeGetCurrentIrql`, `KfRaiseIrql`, `KeLowerIrql`, what the IRQL keeps away, and which
-    //! processor this is.
+    //! `KeGetCurrentIrql`, `KfRaiseIrql`, `KeLowerIrql`, and which processor this is.
 
     use super::{Violation, lower};
-    use crate::abi::{APC_LEVEL, BOOLEAN, HIGH_LEVEL, KIRQL, PPROCESSOR_NUMBER, ULONG, USHORT};
+    use crate::abi::{HIGH_LEVEL, KIRQL, PPROCESSOR_NUMBER, ULONG, USHORT};
     use crate::export::exports;
 
     exports! { run;
@@ -68,13 +67,6 @@ pub(super) mod exports {
                 Violation::verifier(0x31, usize::from(before), usize::from(NewIrql), story).raise();
             }
             lower(run.context(), NewIrql);
-        }
-
-        /// Whether the current thread gets no APCs, as at `APC_LEVEL`: a wait for an I/O manager's
-        /// IRP would not end, since the last stage of its completion is an APC. There are no
-        /// critical or guarded regions here.
-        fn KeAreAllApcsDisabled() -> BOOLEAN {
-            BOOLEAN::from(run.context().irql.get() >= APC_LEVEL as KIRQL)
         }
 
         /// The processor's number: here, the thread's.

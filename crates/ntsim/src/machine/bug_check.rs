@@ -13,6 +13,8 @@ use super::context;
 /// Bug check codes. Names and numbers are those of `bugcodes.h`; the parameters follow Microsoft's
 /// *Bug Check Code Reference* where it documents the case.
 pub mod codes {
+    /// A guarded region was left that had not been entered; Windows sees it when the system call ends.
+    pub const APC_INDEX_MISMATCH: u32 = 0x01;
     /// A rule about IRQL was broken: a wait at `DISPATCH_LEVEL`, a `PASSIVE_LEVEL` call above it.
     pub const IRQL_NOT_LESS_OR_EQUAL: u32 = 0x0A;
     /// A spin lock was acquired by its owner.
@@ -139,6 +141,7 @@ impl std::error::Error for BugCheck {}
 #[must_use]
 pub fn name_of(code: u32) -> &'static str {
     match code {
+        codes::APC_INDEX_MISMATCH => "APC_INDEX_MISMATCH",
         codes::IRQL_NOT_LESS_OR_EQUAL => "IRQL_NOT_LESS_OR_EQUAL",
         codes::SPIN_LOCK_ALREADY_OWNED => "SPIN_LOCK_ALREADY_OWNED",
         codes::SPIN_LOCK_NOT_OWNED => "SPIN_LOCK_NOT_OWNED",

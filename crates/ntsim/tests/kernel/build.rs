@@ -3,8 +3,9 @@
 use std::ptr::null_mut;
 
 use ntsim::abi::*;
+use ntsim::machine::codes;
 use ntsim::memory;
-use ntsim::{io, ke, ntddk};
+use ntsim::{Machine, io, ke, ntddk};
 
 use crate::kit::*;
 
@@ -113,37 +114,146 @@ unsafe extern "C" fn fill(device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
     }
 }
 
-#[test]
-fn a_synchronous_read_fills_the_callers_buffer() {
-    let result = on_both(|| {
+/// A device that fills buffers later, and what a reader of 512 bytes needs.
+struct Reader {
+    device: PDEVICE_OBJECT,
+    outcome: Box<Outcome>,
+    block: IO_STATUS_BLOCK,
+    buffer: PVOID,
+}
+
+impl Reader {
+    fn new() -> Self {
         let device = device("direct", fill, null_mut());
-        let outcome = Outcome::new();
-        let mut block = IO_STATUS_BLOCK::default();
+        // SAFETY: the device was made just now, and the buffer goes with the reader.
+        let buffer = unsafe {
+            (*device).Flags |= DO_DIRECT_IO;
+            ntddk::ExAllocatePool2(POOL_FLAG_NON_PAGED, 512, 1)
+        };
+        Self {
+            device,
+            outcome: Outcome::new(),
+            block: IO_STATUS_BLOCK::default(),
+            buffer,
+        }
+    }
+
+    /// Sends a request of IoBuildSynchronousFsdRequest; the reader stays where it is until the end.
+    fn send(&mut self) -> NTSTATUS {
         let mut offset = LARGE_INTEGER { QuadPart: 4096 };
         // SAFETY: everything lives until the wait is over.
         unsafe {
-            (*device).Flags |= DO_DIRECT_IO;
-            let buffer = ntddk::ExAllocatePool2(POOL_FLAG_NON_PAGED, 512, 1);
             let irp = ntddk::IoBuildSynchronousFsdRequest(
                 IRP_MJ_READ,
-                device,
-                buffer,
+                self.device,
+                self.buffer,
                 512,
                 &raw mut offset,
-                outcome.event.get(),
-                &raw mut block,
+                self.outcome.event.get(),
+                &raw mut self.block,
             );
-            let at = (*io::next_location(irp))
-                .Parameters
-                .Read
-                .ByteOffset
-                .QuadPart;
-            let status = ntddk::IofCallDriver(device, irp);
-            ke::wait(outcome.event.get(), None);
-            let right = (0..512).all(|index| *buffer.cast::<u8>().add(index) == index as u8);
-            ntddk::ExFreePool(buffer);
-            (at, status, block.Information, right)
+            let location = io::next_location(irp);
+            assert_eq!((*location).Parameters.Read.ByteOffset.QuadPart, 4096);
+            ntddk::IofCallDriver(self.device, irp)
         }
+    }
+
+    /// Waits for so many units of 100 ns, or for ever.
+    fn wait(&self, timeout: Option<u64>) -> NTSTATUS {
+        // SAFETY: the event is the reader's.
+        unsafe { ke::wait(self.outcome.event.get(), timeout) }
+    }
+
+    fn is_filled(&self) -> bool {
+        // SAFETY: the buffer has 512 bytes, and no request is on its way.
+        (0..512).all(|index| unsafe { *self.buffer.cast::<u8>().add(index) == index as u8 })
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // SAFETY: allocated by `new`.
+        unsafe { ntddk::ExFreePool(self.buffer) };
+    }
+}
+
+#[test]
+fn a_synchronous_read_fills_the_callers_buffer() {
+    let result = on_both(|| {
+        let mut reader = Reader::new();
+        let status = reader.send();
+        reader.wait(None);
+        (status, reader.block.Information, reader.is_filled())
     });
-    assert_eq!(result, Ok((4096, STATUS_PENDING, 512, true)));
+    assert_eq!(result, Ok((STATUS_PENDING, 512, true)));
+}
+
+/// Whether the thread gets no APCs.
+fn guarded() -> bool {
+    // SAFETY: any IRQL.
+    unsafe { ntddk::KeAreAllApcsDisabled() != 0 }
+}
+
+#[test]
+fn in_a_guarded_region_its_end_is_not_heard_before_the_regions() {
+    let result = on_both(|| {
+        let mut reader = Reader::new();
+        assert!(!guarded());
+        // SAFETY: entered and left by the same thread, at PASSIVE_LEVEL.
+        unsafe {
+            ntddk::KeEnterGuardedRegion();
+            ntddk::KeEnterGuardedRegion();
+        }
+        let status = reader.send();
+        let heard = reader.wait(Some(10_000_000));
+        // SAFETY: as above.
+        unsafe { ntddk::KeLeaveGuardedRegion() };
+        let inside = (guarded(), reader.wait(Some(0)), reader.block.Information);
+        // SAFETY: as above.
+        unsafe { ntddk::KeLeaveGuardedRegion() };
+        let after = (guarded(), reader.wait(Some(0)), reader.block.Information);
+        (status, heard, inside, after)
+    });
+    let silence = (true, STATUS_TIMEOUT, 0);
+    let end = (false, STATUS_SUCCESS, 512);
+    assert_eq!(result, Ok((STATUS_PENDING, STATUS_TIMEOUT, silence, end)));
+}
+
+#[test]
+fn who_waits_for_it_there_waits_for_ever() {
+    let result = deterministic(1).run(|| {
+        let mut reader = Reader::new();
+        // SAFETY: PASSIVE_LEVEL.
+        unsafe { ntddk::KeEnterGuardedRegion() };
+        reader.send();
+        reader.wait(None);
+    });
+    assert_eq!(result.map_err(|stop| stop.code), Err(codes::HANG));
+}
+
+#[test]
+fn another_threads_region_changes_nothing() {
+    let result = on_both(|| {
+        // SAFETY: entered and left by the same thread, at PASSIVE_LEVEL.
+        unsafe { ntddk::KeEnterGuardedRegion() };
+        let machine = Machine::current();
+        let other = machine.spawn_thread("other", || {
+            let mut reader = Reader::new();
+            reader.send();
+            reader.wait(None);
+            assert!(reader.is_filled() && !guarded());
+        });
+        other.join();
+        // SAFETY: as above.
+        unsafe { ntddk::KeLeaveGuardedRegion() };
+    });
+    assert_eq!(result, Ok(()));
+}
+
+#[test]
+fn a_region_that_was_not_entered_cannot_be_left() {
+    // SAFETY: the machine stops.
+    let result = deterministic(1).run(|| unsafe { ntddk::KeLeaveGuardedRegion() });
+    let code = result.map_err(|stop| stop.code);
+    assert_eq!(code, Err(codes::APC_INDEX_MISMATCH));
 }
