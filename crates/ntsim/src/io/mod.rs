@@ -31,6 +31,7 @@ pub use send::call_driver;
 pub use watch::{Arrival, arrivals, filter_routine, unwatch, watch};
 
 pub(crate) use cancel::swap_routine as set_cancel_routine;
+pub(crate) use region::assert_left as assert_regions_left;
 pub(crate) use remove_lock::forget_range;
 pub(crate) use state::IoState;
 pub(crate) use work_item::WorkQueue;

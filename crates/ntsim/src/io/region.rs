@@ -67,6 +67,14 @@ fn is_guarded(context: &Context) -> bool {
     io.regions.0.contains_key(&context.thread)
 }
 
+/// The end of a thread: it has left every region, or its IRPs would never be finished.
+pub(crate) fn assert_left(context: &Context) {
+    if is_guarded(context) {
+        let story = "A thread ends inside a guarded region.";
+        Violation::new(codes::APC_INDEX_MISMATCH, [0; 4], story).raise();
+    }
+}
+
 pub(super) mod exports {
     //! `KeEnterGuardedRegion`, `KeLeaveGuardedRegion`, `KeAreAllApcsDisabled`.
 

@@ -22,6 +22,7 @@ pub(crate) struct IoState {
     pub(crate) remove_locks: AddressMap<super::remove_lock::Held>,
     pub(crate) activity: AddressMap<GUID>,
     pub(crate) watched: AddressMap<Vec<super::Arrival>>,
+    /// Threads that get no APCs.
     pub(crate) regions: super::region::Regions,
 }
 

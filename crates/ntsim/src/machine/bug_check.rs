@@ -13,7 +13,8 @@ use super::context;
 /// Bug check codes. Names and numbers are those of `bugcodes.h`; the parameters follow Microsoft's
 /// *Bug Check Code Reference* where it documents the case.
 pub mod codes {
-    /// A guarded region was left that had not been entered; Windows sees it when the system call ends.
+    /// A guarded region was left that had not been entered, or not left; Windows sees it when the
+    /// system call or the worker routine ends.
     pub const APC_INDEX_MISMATCH: u32 = 0x01;
     /// A rule about IRQL was broken: a wait at `DISPATCH_LEVEL`, a `PASSIVE_LEVEL` call above it.
     pub const IRQL_NOT_LESS_OR_EQUAL: u32 = 0x0A;

@@ -154,7 +154,10 @@ impl Machine {
         context::install(context.clone());
         self.await_first_turn(id);
         match catch_unwind(AssertUnwindSafe(body)) {
-            Ok(()) => self.retire(&context),
+            Ok(()) => {
+                crate::io::assert_regions_left(&context);
+                self.retire(&context);
+            }
             Err(payload) => {
                 let mut core = self.core();
                 core.panic.get_or_insert(payload);

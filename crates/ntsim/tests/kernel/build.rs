@@ -220,6 +220,14 @@ fn in_a_guarded_region_its_end_is_not_heard_before_the_regions() {
 }
 
 #[test]
+fn a_thread_leaves_its_regions_before_it_ends() {
+    // SAFETY: PASSIVE_LEVEL; the machine stops at the end of the thread.
+    let result = deterministic(1).run(|| unsafe { ntddk::KeEnterGuardedRegion() });
+    let code = result.map_err(|stop| stop.code);
+    assert_eq!(code, Err(codes::APC_INDEX_MISMATCH));
+}
+
+#[test]
 fn who_waits_for_it_there_waits_for_ever() {
     let result = deterministic(1).run(|| {
         let mut reader = Reader::new();
