@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::abi::{KIRQL, KSPIN_LOCK, PKINTERRUPT, PKSERVICE_ROUTINE, PKSPIN_LOCK, PVOID};
 use crate::machine::context::{self, Context};
-use crate::machine::{DriverId, Machine, Owner, Violation, codes, lock};
-use crate::wdf::Shared;
+use crate::machine::{DriverId, Machine, Owner, Shared, Violation, codes, lock};
 use crate::{call, ke, memory};
 
 /// What can assert a line.

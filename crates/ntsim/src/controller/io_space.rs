@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::machine::context::{Context, DISPATCH};
-use crate::machine::{DriverId, Machine, Owner, Violation, codes, lock};
+use crate::machine::{DriverId, Machine, Owner, Shared, Violation, codes, lock};
 use crate::memory::{self, PAGE};
-use crate::wdf::Shared;
 
 /// A device's registers.
 pub(crate) trait Registers: Send + Sync {

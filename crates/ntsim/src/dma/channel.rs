@@ -16,8 +16,7 @@ use crate::abi::{
     PVOID,
 };
 use crate::machine::context::{self, Context, ThreadId};
-use crate::machine::{DriverId, Machine, Violation};
-use crate::wdf::Shared;
+use crate::machine::{DriverId, Machine, Shared, Violation};
 use crate::{call, ke};
 
 /// `AllocateAdapterChannel`.

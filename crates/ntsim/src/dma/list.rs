@@ -14,9 +14,8 @@ use crate::abi::{
 };
 use crate::call;
 use crate::machine::context::Context;
-use crate::machine::{DriverId, Machine, Owner, Violation};
+use crate::machine::{DriverId, Machine, Owner, Shared, Violation};
 use crate::memory::{self, span_pages};
-use crate::wdf::Shared;
 
 /// Which list a driver wants, and who is to get it.
 #[derive(Clone, Copy)]

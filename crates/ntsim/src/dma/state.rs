@@ -9,8 +9,7 @@ use super::violation::{ADAPTER_GONE, ADAPTER_NULL, broken};
 use crate::abi::{PDMA_ADAPTER, PDRIVER_CONTROL, PMDL, PSCATTER_GATHER_LIST, PVOID};
 use crate::machine::context::ThreadId;
 use crate::machine::table::AddressMap;
-use crate::machine::{DriverId, Violation};
-use crate::wdf::Shared;
+use crate::machine::{DriverId, Shared, Violation};
 
 /// How the HAL treats one device.
 #[derive(Clone, Copy, Debug)]

@@ -17,9 +17,8 @@ use crate::abi::{
     MDL_PAGES_LOCKED, MDL_PARTIAL, MDL_SOURCE_IS_NONPAGED_POOL, PDMA_ADAPTER, PMDL, PVOID,
 };
 use crate::machine::context::Context;
-use crate::machine::{Machine, Violation};
+use crate::machine::{Machine, Shared, Violation};
 use crate::memory::{PAGE, mdl_pfns, span_pages};
-use crate::wdf::Shared;
 
 /// A part of an MDL's buffer.
 #[derive(Clone, Copy)]

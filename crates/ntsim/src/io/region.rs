@@ -13,8 +13,7 @@ use std::collections::BTreeMap;
 use super::build::finish_threaded;
 use crate::abi::{IRP, PIRP};
 use crate::machine::context::{Context, ThreadId};
-use crate::machine::{Violation, codes, lock};
-use crate::wdf::Shared;
+use crate::machine::{Shared, Violation, codes, lock};
 
 /// The threads that are in guarded regions.
 #[derive(Default)]

@@ -15,6 +15,7 @@ pub(crate) mod context;
 pub(crate) mod core;
 mod rng;
 mod scheduler;
+mod shared;
 pub(crate) mod story;
 pub(crate) mod table;
 mod thread;
@@ -38,6 +39,7 @@ pub(crate) use accounts::Accounts;
 pub(crate) use bug_check::Violation;
 pub(crate) use calls::{CallId, Calls};
 use core::Core;
+pub(crate) use shared::Shared;
 
 use crate::abi::PIRP;
 use crate::io::IoState;

@@ -12,8 +12,8 @@ use crate::abi::{
     STATUS_NO_SUCH_DEVICE,
 };
 use crate::controller::{Lists, Resources};
+use crate::machine::Shared;
 use crate::registry::{self, Registry, Value};
-use crate::wdf::Shared;
 use crate::{machine, ntddk};
 
 /// A special file that a device carries.

@@ -7,10 +7,10 @@ use crate::abi::{
     DRIVER_OBJECT, NT_SUCCESS, NTSTATUS, PCUNICODE_STRING, PDRIVER_OBJECT, STATUS_DEVICE_BUSY,
     STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, UNICODE_STRING,
 };
-use crate::machine::{Machine, Owner};
+use crate::machine::{Machine, Owner, Shared};
 use crate::pe::{self, Binary};
 use crate::registry::{self, Registry};
-use crate::wdf::{self, Shared};
+use crate::wdf;
 use crate::{call, io};
 
 /// `DriverEntry` as driver sources export it.

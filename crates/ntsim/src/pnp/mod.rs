@@ -21,9 +21,8 @@ pub use driver::{Driver, DriverEntry};
 pub(crate) use property::property;
 
 use crate::abi::{DRIVER_OBJECT, PDEVICE_OBJECT};
-use crate::machine::Machine;
+use crate::machine::{Machine, Shared};
 use crate::registry;
-use crate::wdf::Shared;
 
 /// The registry keys of a device.
 #[derive(Clone, Debug)]

@@ -9,13 +9,14 @@ use super::object::{self, Body, Object, Parent};
 use super::plug::{self, PlugState};
 use super::resources::List;
 use super::usage::Usage;
-use super::{Shared, kernel, target};
+use super::{kernel, target};
 use crate::abi::{
     _WDF_DEVICE_IO_TYPE, DEVICE_OBJECT, DO_BUFFERED_IO, DO_DIRECT_IO, DO_POWER_INRUSH,
     DO_POWER_PAGABLE, IO_REMOVE_LOCK, NT_SUCCESS, NTSTATUS, PDEVICE_OBJECT, PIO_REMOVE_LOCK,
     STATUS_INSUFFICIENT_RESOURCES, STATUS_NO_SUCH_DEVICE, WDF_OBJECT_ATTRIBUTES,
     WDF_PNPPOWER_EVENT_CALLBACKS, WDFDEVICE, WDFDRIVER,
 };
+use crate::machine::Shared;
 use crate::ntddk;
 
 /// `WDF_REMOVE_LOCK_OPTION_ACQUIRE_FOR_IO`

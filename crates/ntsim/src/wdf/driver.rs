@@ -9,13 +9,14 @@ use std::sync::{Arc, OnceLock};
 use super::frame::Who;
 use super::object::{self, Body, Object, Parent};
 use super::violation::{Violation, not_null, require_irql, require_size, violation};
-use super::{Framework, Shared, death, dispatch, frame, init, kernel, plug};
+use super::{Framework, death, dispatch, frame, init, kernel, plug};
 use crate::abi::{
     DRIVER_OBJECT, NT_SUCCESS, NTSTATUS, PASSIVE_LEVEL, PCUNICODE_STRING, PDEVICE_OBJECT,
     PDRIVER_OBJECT, PWDF_DRIVER_GLOBALS, PWDF_OBJECT_ATTRIBUTES, STATUS_INSUFFICIENT_RESOURCES,
     STATUS_SUCCESS, STATUS_UNSUCCESSFUL, WDF_DRIVER_CONFIG, WDF_DRIVER_GLOBALS,
     WDF_OBJECT_ATTRIBUTES,
 };
+use crate::machine::Shared;
 use crate::registry::calls::text;
 use crate::{io, pe};
 

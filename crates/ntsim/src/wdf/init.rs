@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::ptr;
 use std::sync::Arc;
 
+use super::Framework;
 use super::driver::Client;
 use super::object::Object;
 use super::violation::{Violation, violation};
-use super::{Framework, Shared};
 use crate::abi::{
     DEVICE_OBJECT, PDEVICE_OBJECT, PFN_WDFDEVICE_WDM_IRP_PREPROCESS, PWDFDEVICE_INIT,
     WDF_PNPPOWER_EVENT_CALLBACKS,
 };
+use crate::machine::Shared;
 
 /// Functions of each major code that a driver wants to see first.
 #[derive(Clone, Default)]

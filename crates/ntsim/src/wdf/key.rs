@@ -2,9 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::Shared;
 use super::object::Body;
 use crate::abi::{HANDLE, NTSTATUS, PDEVICE_OBJECT};
+use crate::machine::Shared;
 use crate::registry::calls as keys;
 
 /// The state of a `WDFKEY`: the handle of the kernel, until it is closed.

@@ -2,8 +2,8 @@
 
 use core::ffi::c_void;
 
-use super::Shared;
 use super::context::ContextMemory;
+use crate::machine::Shared;
 
 /// The state of a `WDFMEMORY`.
 pub(crate) struct Memory {

@@ -9,7 +9,7 @@ use super::context::ContextMemory;
 use super::frame::Who;
 use super::violation::{Violation, require_size, violation};
 use super::{
-    Framework, Shared, device, driver, kernel, key, lists, locks, memory, resources, target, work,
+    Framework, device, driver, kernel, key, lists, locks, memory, resources, target, work,
 };
 use crate::abi::{
     NTSTATUS, PCWDF_OBJECT_CONTEXT_TYPE_INFO, PFN_WDF_OBJECT_CONTEXT_CLEANUP,
@@ -17,6 +17,7 @@ use crate::abi::{
     STATUS_INSUFFICIENT_RESOURCES, STATUS_OBJECT_NAME_EXISTS, STATUS_OBJECT_NAME_INVALID,
     STATUS_SUCCESS, WDF_OBJECT_ATTRIBUTES, WDF_OBJECT_CONTEXT_TYPE_INFO,
 };
+use crate::machine::Shared;
 
 /// What an object is, with its own state.
 pub(crate) enum Body {

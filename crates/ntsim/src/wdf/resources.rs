@@ -4,11 +4,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::device::Device;
-use super::{Shared, irp, object};
+use super::{irp, object};
 use crate::abi::{
     CM_PARTIAL_RESOURCE_DESCRIPTOR, PCM_PARTIAL_RESOURCE_DESCRIPTOR, PCM_RESOURCE_LIST, PIRP,
     WDFCMRESLIST,
 };
+use crate::machine::Shared;
 
 /// The state of a list: descriptors, each in memory of its own, so that a driver may keep a pointer
 /// to one until the device is started again or gone.

@@ -7,7 +7,7 @@ use core::ptr;
 use super::context::ContextMemory;
 use super::event::Event;
 use super::violation::{Violation, not_null, require_irql, require_size, violation};
-use super::{Shared, driver, frame, irp, object};
+use super::{driver, frame, irp, object};
 use crate::abi::{
     _WDF_MEMORY_DESCRIPTOR_TYPE, DEVICE_OBJECT, IRP_MJ_DEVICE_CONTROL,
     IRP_MJ_INTERNAL_DEVICE_CONTROL, NTSTATUS, PDEVICE_OBJECT, PIRP, PMDL, PULONG_PTR,
@@ -16,7 +16,7 @@ use crate::abi::{
     STATUS_MORE_PROCESSING_REQUIRED, WDF_MEMORY_DESCRIPTOR, WDF_REQUEST_SEND_OPTIONS, WDFIOTARGET,
     WDFREQUEST,
 };
-use crate::machine::Owner;
+use crate::machine::{Owner, Shared};
 use crate::{io, ntddk};
 
 const TIMEOUT_FLAG: u32 = 1;

@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::event::Event;
 use super::object::Object;
-use super::{Framework, Shared, frame, kernel};
+use super::{Framework, frame, kernel};
 use crate::abi::{
     _IO_WORKITEM, _WORK_QUEUE_TYPE, KDPC, KTIMER, LARGE_INTEGER, PDEVICE_OBJECT, PFN_WDF_DPC,
     PFN_WDF_TIMER, PFN_WDF_WORKITEM, PIO_WORKITEM, PKDPC, PKTIMER,
 };
+use crate::machine::Shared;
 use crate::ntddk;
 
 /// A kernel object at a fixed address.

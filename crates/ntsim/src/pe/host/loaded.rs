@@ -8,10 +8,9 @@ use crate::abi::{
     NTSTATUS, PCUNICODE_STRING, PDRIVER_OBJECT, PWDF_DRIVER_GLOBALS, STATUS_INSUFFICIENT_RESOURCES,
     ULONG, WDF_DRIVER_GLOBALS,
 };
-use crate::machine::{self, Machine};
+use crate::machine::{self, Machine, Shared};
 use crate::pe::Binary;
 use crate::pe::scopes::Handler;
-use crate::wdf::Shared;
 use crate::{call, io};
 
 /// `DriverEntry`, or what a linker calls before it.
