@@ -10,12 +10,29 @@ use ntsim::abi::{
     DO_BUFFERED_IO, DO_DIRECT_IO, IRP_DEFER_IO_COMPLETION, IRP_NOCACHE, IRP_PAGING_IO,
     IRP_SYNCHRONOUS_PAGING_IO, SL_WRITE_THROUGH,
 };
+use ntsim::machine::Call;
 use ntsim::ntddk;
 use ntsim::port::Direction;
 
 const PAGES: usize = 4;
 const COUNT: usize = 6;
 const LENGTH: usize = COUNT * PAGES * PAGE;
+
+/// IRPs that the driver had the I/O manager make, and that it allocated itself.
+#[derive(Debug, PartialEq, Eq)]
+struct Made {
+    io_manager: usize,
+    own: usize,
+}
+
+fn irps_made(calls: &[Call]) -> Made {
+    let by_driver = calls.iter().filter(|call| &*call.driver == "highest");
+    let made = |name| by_driver.clone().filter(|call| call.name == name).count();
+    Made {
+        io_manager: made("IoBuildSynchronousFsdRequest"),
+        own: made("IoAllocateIrp"),
+    }
+}
 
 #[test]
 fn an_irp_of_its_own_serves_all_portions() {
@@ -46,13 +63,14 @@ fn the_io_manager_makes_an_irp_for_each_portion() {
             let exchange = Exchange::new(stack, &process, direction, 0, LENGTH, 0);
             stack.machine().watch_calls();
             moves(stack, &exchange);
-            let built = stack.machine().calls();
-            let name = "IoBuildSynchronousFsdRequest";
-            assert_eq!(built.iter().filter(|call| call.name == name).count(), COUNT);
-            let own = |call: &&ntsim::machine::Call| {
-                &*call.driver == "highest" && call.name == "IoAllocateIrp"
-            };
-            assert_eq!(built.iter().filter(own).count(), 0);
+            let made = irps_made(&stack.machine().calls());
+            assert_eq!(
+                made,
+                Made {
+                    io_manager: COUNT,
+                    own: 0
+                }
+            );
             assert_eq!(portions(stack).len(), COUNT);
         });
     }
@@ -153,15 +171,19 @@ fn in_a_guarded_region_the_driver_waits_for_irps_of_its_own() {
             moves(stack, &exchange);
             // SAFETY: as above.
             unsafe { ntddk::KeLeaveGuardedRegion() };
-            let calls = stack.machine().calls();
-            let built = |name| calls.iter().filter(|call| call.name == name).count();
-            assert_eq!(built("IoBuildSynchronousFsdRequest"), 0);
+            let inside = Made {
+                io_manager: 0,
+                own: 1,
+            };
+            assert_eq!(irps_made(&stack.machine().calls()), inside);
             assert_eq!(portions(stack).len(), COUNT);
             // Outside it is as ever.
             moves(stack, &exchange);
-            let calls = stack.machine().calls();
-            let built = |name| calls.iter().filter(|call| call.name == name).count();
-            assert_eq!(built("IoBuildSynchronousFsdRequest"), COUNT);
+            let both = Made {
+                io_manager: COUNT,
+                own: 1,
+            };
+            assert_eq!(irps_made(&stack.machine().calls()), both);
         });
     }
 }
