@@ -10,9 +10,9 @@
 //!   whole structure would claim memory that other drivers write, and would cut the pointer off from
 //!   the stack locations or page frames that lie behind the structure.
 //! - One kernel contract per `unsafe` block, named in its `SAFETY:` line.
-//! - What the kernel initialises in place (locks need it not; events, timers, DPCs, queues, rundowns do) says
-//!   so at its type. `initialise` is unsafe to call, and the promise that it gives, that the value stays, is
-//!   what the other methods rely on: a driver initialises it before anybody else can reach it.
+//! - Events, timers, DPCs, queues and rundowns are initialised where they will stay, before anybody
+//!   else can reach them. Their `initialise` is unsafe for that promise, which all their other methods
+//!   rely on. A spin lock needs none: it begins as zeros.
 #![no_std]
 #![deny(clippy::multiple_unsafe_ops_per_block)]
 
